@@ -1,0 +1,96 @@
+// The agent's control socket: SOCK_SEQPACKET, one message per packet, descriptors by SCM_RIGHTS. Both ends check
+// SO_PEERCRED: the own user or root. The version is negotiated in HELLO and WELCOME; an agent serves clients one
+// version older and newer.
+//
+//   0        4      6        8          16
+//   +--------+------+--------+----------+---------------+
+//   | "nRLC" | type | zero   | request  | body          |
+//   +--------+------+--------+----------+---------------+
+#pragma once
+#include <cstdint>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "relay/result.h"
+#include "relay/setup.h"
+
+namespace relay::control {
+
+inline constexpr uint16_t kVersion = 1;
+inline constexpr size_t kMaxPacket = 60 * 1024;  // below the default limit of a socket buffer
+
+// client -> agent ----------------------------------------------------------------------------------------------------
+struct Hello {
+  uint16_t version = kVersion;       // highest the client speaks; it speaks version - 1 too
+  std::string build;                 // "0.1.0"
+};
+// Not answered: OPENs for the token are handed to this client as Arrived until Unregister or the socket's end.
+struct Register {
+  Token token{};
+};
+struct Unregister {
+  Token token{};
+};
+// Answered by Connected or Failed with the same request number.
+struct Connect {
+  NodeId node = 0;
+  Token token{};
+  CircuitName name;
+  uint64_t agreement = 0;            // the listening side's, from its handle
+};
+// The answer to this request number is not wanted any more.
+struct Cancel {};
+// Answered by Answer. Questions: "status", "fabric", "neighbours", "transit" (a number).
+struct Query {
+  std::string question;
+};
+
+// agent -> client ----------------------------------------------------------------------------------------------------
+struct DeviceInfo {
+  std::string name;                  // "relay0"
+  std::string pci_path;              // empty: not offered
+  uint32_t speed_mbit = 0;
+};
+struct Welcome {
+  uint16_t version = kVersion;       // spoken from here on
+  std::string build;
+  NodeId node = 0;
+  std::string node_name;
+  uint16_t port = 0;
+  uint64_t agreement = 0;
+  bool auto_started = false;
+  std::vector<DeviceInfo> devices;   // at least one
+};
+struct Connected {                   // carries one descriptor: the hop's socket
+  OpenedMessage opened;
+  std::string path;                  // fabric::PathText
+};
+struct Failed {
+  RefusedMessage refused;
+};
+struct Arrived {                     // carries one descriptor: the hop's socket
+  OpenMessage open;
+  std::string path;
+};
+struct Answer {
+  std::string text;
+};
+
+using Message =
+    std::variant<Hello, Register, Unregister, Connect, Cancel, Query, Welcome, Connected, Failed, Arrived, Answer>;
+
+struct Packet {
+  uint64_t request = 0;
+  Message message;
+};
+
+std::vector<std::byte> Encode(const Packet& packet);
+Result<Packet> Decode(std::span<const std::byte> bytes);
+
+// What "nccl-relay agent" and the plugin try, in this order: NCCL_RELAY_SOCKET alone when set; else
+// /run/nccl-relay/agent.sock, then the abstract @nccl-relay (one per network namespace).
+std::vector<std::string> SocketNames(const std::string& knob);
+
+}  // namespace relay::control

@@ -1,0 +1,90 @@
+// The graph of nodes and links: read from a declaration, validated, searched. Pure values, no I/O, any thread.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/socket_address.h"
+#include "relay/result.h"
+#include "relay/setup.h"
+
+namespace relay::fabric {
+
+enum class PortKind : uint8_t { kTcp, kRdma };
+
+struct Port {
+  std::string name;                        // the interface: "eth1"
+  std::vector<SocketAddress> addresses;    // at least one in a declaration
+  uint32_t speed_mbit = 0;                 // 0: unknown, ranks last
+  PortKind kind = PortKind::kTcp;
+};
+
+struct Node {
+  NodeId id = 0;                           // declared: a hash of the name
+  std::string name;
+  std::vector<Port> ports;
+};
+
+struct LinkEnd {
+  size_t node = 0, port = 0;               // indices into Fabric::nodes and Node::ports
+  bool operator==(const LinkEnd&) const = default;
+};
+
+struct Link {
+  LinkEnd a, b;
+  uint32_t speed_mbit = 0;                 // declared, else the slower port's
+  uint32_t latency_us = 0;                 // 0: unknown, ranks last among equals
+  PortKind kind = PortKind::kTcp;          // kRdma only when both ports are
+};
+
+struct Fabric {
+  std::string name;
+  std::vector<Node> nodes;
+  std::vector<Link> links;
+};
+
+// Reads fabric.json (docs/fabric.md). Every error names file_name, the line and the reason.
+Result<Fabric> ParseFabric(std::string_view json, std::string_view file_name);
+// A declaration that ParseFabric reads back as the same fabric.
+std::string PrintFabric(const Fabric& fabric);
+
+// Equal on two agents exactly when they hold the same structure: names, ports with addresses and links, in any order.
+// Speed and latency do not count. Never 0.
+uint64_t AgreementHash(const Fabric& fabric);
+
+// A node's own interface as the kernel shows it.
+struct LocalInterface {
+  std::string name;
+  std::vector<SocketAddress> addresses;
+};
+// Which node is this one: the one whose ports match these interfaces best. No match or a tie is an error that lists
+// what was compared.
+Result<size_t> FindSelf(const Fabric& fabric, std::span<const LocalInterface> interfaces);
+
+// Index of the node with this id; nullopt when the fabric has none.
+std::optional<size_t> FindNode(const Fabric& fabric, NodeId id);
+// The link between these two ends, in either direction, named as in a source route.
+std::optional<size_t> FindLink(const Fabric& fabric, const RouteHop& hop);
+
+struct Path {
+  std::vector<size_t> nodes;               // source first; one element: a path to oneself
+  std::vector<size_t> links;               // nodes.size() - 1
+  uint32_t width_mbit = 0;                 // slowest link; 0 for a path to oneself
+  uint32_t latency_us = 0;                 // sum
+  bool rdma = false;                       // every link is
+};
+
+// RDMA-capable first, then widest, then fewest links, then lowest latency, then lowest link indices: every agent with
+// the same fabric picks the same path. kNoPath names both nodes and what the source does reach.
+Result<Path> FindPath(const Fabric& fabric, size_t from, size_t to);
+
+// "A ab--ba B bc--cb C": for logs and sentences.
+std::string PathText(const Fabric& fabric, const Path& path);
+// "B-C (B/bc to C/cb)": for sentences.
+std::string LinkText(const Fabric& fabric, size_t link);
+std::vector<RouteHop> RouteOf(const Fabric& fabric, const Path& path);
+
+}  // namespace relay::fabric

@@ -1,0 +1,68 @@
+// Every environment variable of this project, in one table. A value that is set but wrong is an error, never a silent
+// default; an unknown NCCL_RELAY_* name is one too.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "relay/result.h"
+
+//  field            type     default  min   max       name
+//    what an operator must know
+#define RELAY_KNOBS(K)                                                              \
+  K(fabric,          Text,    "",      0,    4096,     "NCCL_RELAY_FABRIC",          \
+    "path of the declared fabric, fabric.json")                                     \
+  K(socket,          Text,    "",      0,    100,      "NCCL_RELAY_SOCKET",          \
+    "the agent's control socket: a path, or @name for an abstract one")             \
+  K(port,            Count,   "21517", 1,    32767,    "NCCL_RELAY_PORT",            \
+    "TCP port of every agent of the fabric")                                        \
+  K(connect_timeout, Seconds, "30",    0.01, 86400,    "NCCL_RELAY_CONNECT_TIMEOUT", \
+    "how long a connection may take to set up, in seconds")                         \
+  K(recover_timeout, Seconds, "30",    0.01, 86400,    "NCCL_RELAY_RECOVER_TIMEOUT", \
+    "how long an unfinished message may go without a sign of life, in seconds")     \
+  K(hop_timeout,     Seconds, "10",    1,    3600,     "NCCL_RELAY_HOP_TIMEOUT",     \
+    "silence of the next node's kernel after which a hop is dead, in seconds")      \
+  K(linger,          Seconds, "30",    0,    86400,    "NCCL_RELAY_LINGER",          \
+    "how long an idle agent stays and a closed connection still answers, in seconds") \
+  K(segment,         Bytes,   "1M",    4096, 67108864, "NCCL_RELAY_SEGMENT",         \
+    "payload bytes of one frame, a multiple of 128")                                \
+  K(eager,           Bytes,   "16K",   0,    65536,    "NCCL_RELAY_EAGER",           \
+    "largest message sent before its receive is posted")                            \
+  K(agent,           Text,    "auto",  0,    4,        "NCCL_RELAY_AGENT",           \
+    "auto: start an agent when none answers; off: never")                           \
+  K(agent_log,       Text,    "",      0,    4096,     "NCCL_RELAY_AGENT_LOG",       \
+    "file for the log of an agent that the plugin started")                         \
+  K(log,             Text,    "info",  0,    5,        "NCCL_RELAY_LOG",             \
+    "the agent's log level: warn, info or trace")
+
+namespace relay {
+
+namespace knob {
+using Text = std::string;    // bounds: its length
+using Count = uint32_t;
+using Bytes = uint64_t;      // "4096", "64K", "1M", "1G"
+using Seconds = Duration;    // "30", "0.5", "30s", "250ms"
+}  // namespace knob
+
+struct Knobs {
+#define K(field, type, def, min, max, name, help) knob::type field;
+  RELAY_KNOBS(K)
+#undef K
+  Knobs();  // the defaults
+};
+
+using Getenv = std::function<const char*(const char*)>;
+
+// `environment` is a NULL-terminated list of "NAME=value" in which unknown NCCL_RELAY_* names are looked for.
+Result<Knobs> LoadKnobs(const Getenv& getenv_fn, const char* const* environment);
+
+// Nearest known name, for "did you mean ...?".
+std::optional<std::string_view> NearestKnob(std::string_view unknown);
+
+// The table as Markdown, for docs/knobs.md.
+std::string KnobsReference();
+
+}  // namespace relay
