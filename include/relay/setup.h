@@ -18,16 +18,16 @@
 namespace relay {
 
 inline constexpr size_t kSetupPrefixBytes = 12;
-inline constexpr size_t kMaxSetupBody = 8192;
-inline constexpr size_t kMaxHops = 64;         // of one path; far above any fabric that is worth relaying over
-inline constexpr size_t kMaxNameBytes = 64;    // node and port names
+inline constexpr size_t kMaxSetupBody = 16384;  // holds the longest route and offer that the bounds below allow
+inline constexpr size_t kMaxHops = 64;          // of one path; far above any fabric that is worth relaying over
+inline constexpr size_t kMaxNameBytes = 64;     // node and port names
 inline constexpr size_t kMaxSentenceBytes = 1024;
 inline constexpr size_t kMaxOfferBytes = 2048;
 
-using Token = std::array<std::byte, 16>;       // 128 random bits; the right to open a circuit to one receive comm
+using Token = std::array<std::byte, 16>;  // 128 random bits; the right to open a circuit to one receive comm
 using NodeId = uint64_t;
 
-std::string TokenText(const Token& token);     // its first 8 hex digits: enough for a log, too few to open with
+std::string TokenText(const Token& token);  // its first 8 hex digits: enough for a log, too few to open with
 
 // One link of the source route, seen from the side that dials it.
 struct RouteHop {
@@ -45,12 +45,12 @@ struct CircuitName {
 struct OpenMessage {
   CircuitName name;
   Token token{};
-  uint64_t agreement = 0;         // hash of the dialling side's fabric; 0: not compared
+  uint64_t agreement = 0;  // hash of the dialling side's fabric; 0: not compared
   NodeId source = 0;
   std::string source_name;
-  std::vector<RouteHop> route;    // empty: source and destination are one node
-  uint16_t hop = 0;               // index into route of the link this message travels on
-  std::vector<std::byte> offer;   // what the side that dials offers for this hop (queue pair and the like); empty on TCP
+  std::vector<RouteHop> route;   // empty: source and destination are one node
+  uint16_t hop = 0;              // index into route of the link this message travels on
+  std::vector<std::byte> offer;  // what the side that dials offers for this hop (queue pair and the like); empty on TCP
 };
 
 struct OpenedMessage {
@@ -59,13 +59,23 @@ struct OpenedMessage {
 };
 
 enum class RefusedCode : uint16_t {
-  kUnknownToken = 1, kOwnerGone = 2, kNoPath = 3, kNoAgent = 4, kLinkDown = 5, kLimit = 6, kForbidden = 7,
-  kVersion = 8, kAgreement = 9, kProtocol = 10, kTimeout = 11, kDraining = 12,
+  kUnknownToken = 1,
+  kOwnerGone = 2,
+  kNoPath = 3,
+  kNoAgent = 4,
+  kLinkDown = 5,
+  kLimit = 6,
+  kForbidden = 7,
+  kVersion = 8,
+  kAgreement = 9,
+  kProtocol = 10,
+  kTimeout = 11,
+  kDraining = 12,
 };
 
 struct RefusedMessage {
-  NodeId node = 0;                // who refuses
-  bool final = false;             // false: trying again may help
+  NodeId node = 0;     // who refuses
+  bool final = false;  // false: trying again may help
   RefusedCode code = RefusedCode::kProtocol;
   std::string sentence;
 };

@@ -1,0 +1,169 @@
+#include "relay/setup.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/codec.h"
+
+namespace relay {
+namespace {
+
+constexpr uint32_t kMagic = 0x594c526e;  // "nRLY" on the wire
+constexpr uint16_t kSetupVersion = 1;
+
+constexpr size_t kMaxHopBytes = 8 + 8 + 2 * (2 + kMaxNameBytes);
+constexpr size_t kOpenFixedBytes = 16 + sizeof(Token) + 8 + 8 + 2 + 2 + 2;
+static_assert(kOpenFixedBytes + 2 + kMaxNameBytes + kMaxHops * kMaxHopBytes + kMaxOfferBytes <= kMaxSetupBody);
+
+std::vector<std::byte> Finish(SetupType type, const ByteWriter& body) {
+  ByteWriter out;
+  out.Put<uint32_t>(kMagic);
+  out.Put<uint16_t>(kSetupVersion);
+  out.Put<uint16_t>(static_cast<uint16_t>(type));
+  out.Put<uint32_t>(static_cast<uint32_t>(body.bytes().size()));
+  out.PutBytes(body.bytes());
+  return out.take();
+}
+
+void PutName(ByteWriter& out, const CircuitName& name) {
+  out.Put<uint64_t>(name.connection);
+  out.Put<uint32_t>(name.circuit);
+  out.Put<uint32_t>(name.epoch);
+}
+
+CircuitName GetName(ByteReader& in) {
+  CircuitName name;
+  name.connection = in.Get<uint64_t>();
+  name.circuit = in.Get<uint32_t>();
+  name.epoch = in.Get<uint32_t>();
+  return name;
+}
+
+void PutOffer(ByteWriter& out, const std::vector<std::byte>& offer) {
+  out.Put<uint16_t>(static_cast<uint16_t>(offer.size()));
+  out.PutBytes(std::span(offer).first(static_cast<uint16_t>(offer.size())));
+}
+
+// False when it is longer than an offer may be.
+bool GetOffer(ByteReader& in, std::vector<std::byte>& offer) {
+  size_t size = in.Get<uint16_t>();
+  if (size > kMaxOfferBytes) return false;
+  auto bytes = in.GetBytes(size);
+  offer.assign(bytes.begin(), bytes.end());
+  return true;
+}
+
+tl::unexpected<Error> Malformed(const char* what) {
+  return Fail(ErrorCode::kRemote, std::string("malformed ") + what + " from a neighbour");
+}
+
+}  // namespace
+
+std::string TokenText(const Token& token) {
+  char text[9];
+  snprintf(text, sizeof text, "%02x%02x%02x%02x", static_cast<unsigned>(token[0]), static_cast<unsigned>(token[1]),
+           static_cast<unsigned>(token[2]), static_cast<unsigned>(token[3]));
+  return text;
+}
+
+std::vector<std::byte> EncodeOpen(const OpenMessage& m) {
+  ByteWriter body;
+  PutName(body, m.name);
+  body.PutBytes(m.token);
+  body.Put<uint64_t>(m.agreement);
+  body.Put<uint64_t>(m.source);
+  body.PutString(m.source_name);
+  body.Put<uint16_t>(m.hop);
+  body.Put<uint16_t>(static_cast<uint16_t>(m.route.size()));
+  for (const RouteHop& hop : m.route) {
+    body.Put<uint64_t>(hop.from);
+    body.Put<uint64_t>(hop.to);
+    body.PutString(hop.from_port);
+    body.PutString(hop.to_port);
+  }
+  PutOffer(body, m.offer);
+  return Finish(SetupType::kOpen, body);
+}
+
+std::vector<std::byte> EncodeOpened(const OpenedMessage& m) {
+  ByteWriter body;
+  PutName(body, m.name);
+  PutOffer(body, m.offer);
+  return Finish(SetupType::kOpened, body);
+}
+
+std::vector<std::byte> EncodeRefused(const RefusedMessage& m) {
+  ByteWriter body;
+  body.Put<uint64_t>(m.node);
+  body.Put<uint16_t>(m.final ? 1 : 0);
+  body.Put<uint16_t>(static_cast<uint16_t>(m.code));
+  body.PutString(std::string_view(m.sentence).substr(0, kMaxSentenceBytes));
+  return Finish(SetupType::kRefused, body);
+}
+
+Result<SetupPrefix> DecodeSetupPrefix(std::span<const std::byte, kSetupPrefixBytes> in) {
+  ByteReader reader(in);
+  if (reader.Get<uint32_t>() != kMagic) return Fail(ErrorCode::kRemote, "not an nccl-relay agent: wrong magic");
+  auto version = reader.Get<uint16_t>();
+  if (version != kSetupVersion) {
+    return Fail(ErrorCode::kUsage, "the neighbour sets up circuits in version " + std::to_string(version) +
+                                       ", this node in version " + std::to_string(kSetupVersion) +
+                                       ": install the same nccl-relay on both");
+  }
+  auto type = reader.Get<uint16_t>();
+  auto length = reader.Get<uint32_t>();
+  if (type < static_cast<uint16_t>(SetupType::kOpen) || type > static_cast<uint16_t>(SetupType::kRefused)) {
+    return Malformed("set-up message: unknown type");
+  }
+  if (length > kMaxSetupBody) return Malformed("set-up message: too long");
+  return SetupPrefix{static_cast<SetupType>(type), length};
+}
+
+Result<OpenMessage> DecodeOpen(std::span<const std::byte> body) {
+  ByteReader in(body);
+  OpenMessage m;
+  m.name = GetName(in);
+  auto token = in.GetBytes(m.token.size());
+  if (!in.ok()) return Malformed("OPEN");
+  std::copy(token.begin(), token.end(), m.token.begin());
+  m.agreement = in.Get<uint64_t>();
+  m.source = in.Get<uint64_t>();
+  m.source_name = in.GetString(kMaxNameBytes);
+  m.hop = in.Get<uint16_t>();
+  size_t hops = in.Get<uint16_t>();
+  if (!in.ok() || hops > kMaxHops || (hops == 0 ? m.hop != 0 : m.hop >= hops)) return Malformed("OPEN");
+  for (size_t i = 0; i < hops && in.ok(); ++i) {
+    RouteHop hop;
+    hop.from = in.Get<uint64_t>();
+    hop.to = in.Get<uint64_t>();
+    hop.from_port = in.GetString(kMaxNameBytes);
+    hop.to_port = in.GetString(kMaxNameBytes);
+    m.route.push_back(std::move(hop));
+  }
+  if (!GetOffer(in, m.offer) || !in.AtEnd()) return Malformed("OPEN");
+  return m;
+}
+
+Result<OpenedMessage> DecodeOpened(std::span<const std::byte> body) {
+  ByteReader in(body);
+  OpenedMessage m;
+  m.name = GetName(in);
+  if (!GetOffer(in, m.offer) || !in.AtEnd()) return Malformed("OPENED");
+  return m;
+}
+
+Result<RefusedMessage> DecodeRefused(std::span<const std::byte> body) {
+  ByteReader in(body);
+  RefusedMessage m;
+  m.node = in.Get<uint64_t>();
+  auto final_flag = in.Get<uint16_t>();
+  auto code = in.Get<uint16_t>();
+  m.sentence = in.GetString(kMaxSentenceBytes);
+  if (!in.AtEnd() || final_flag > 1) return Malformed("REFUSED");
+  m.final = final_flag == 1;
+  // A newer agent may have reasons that this one has no name for; its sentence still tells them.
+  m.code = static_cast<RefusedCode>(code);
+  return m;
+}
+
+}  // namespace relay

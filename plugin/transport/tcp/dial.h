@@ -1,0 +1,24 @@
+// Dialling one neighbour over one link. The socket cannot leave by another interface or through a router, so that the
+// LAN never passes for a cable.
+#pragma once
+#include <string>
+
+#include "base/fd.h"
+#include "base/socket_address.h"
+#include "relay/result.h"
+#include "transport/tcp/hop.h"
+
+namespace relay::transport::tcp {
+
+struct DialTarget {
+  std::string interface;  // the near port
+  SocketAddress near;     // its address; the port number is ignored
+  SocketAddress far;      // the neighbour's address and port number
+};
+
+// Starts; never blocks. Wait for the socket to be writable, then ask FinishDial. Refusals that the kernel knows at once
+// come from either call.
+Result<Fd> StartDial(const DialTarget& target, const HopOptions& options);
+Status FinishDial(int fd);
+
+}  // namespace relay::transport::tcp

@@ -1,0 +1,21 @@
+// A hop over one TCP socket between two neighbours.
+#pragma once
+#include "base/clock.h"
+#include "transport/stream_socket.h"
+
+namespace relay::transport::tcp {
+
+struct HopOptions {
+  Duration hop_timeout = std::chrono::seconds(10);  // silence of the other kernel after which the hop is dead
+};
+
+class TcpHop final : public StreamHop {
+ public:
+  using StreamHop::StreamHop;
+};
+
+// Small frames leave at once; a dead neighbour is noticed within about hop_timeout, idle or not. The socket's buffers
+// stay with the kernel, which tunes them to the link. The options stay with the socket when it is handed over.
+Status PrepareSocket(int fd, const HopOptions& options);
+
+}  // namespace relay::transport::tcp

@@ -1,0 +1,210 @@
+#include "relay/setup.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+
+namespace relay {
+namespace {
+
+std::string Hex(const std::vector<std::byte>& bytes) {
+  static const char* const kDigits = "0123456789abcdef";
+  std::string out;
+  for (std::byte b : bytes) {
+    out += kDigits[static_cast<unsigned>(b) >> 4];
+    out += kDigits[static_cast<unsigned>(b) & 15];
+  }
+  return out;
+}
+
+OpenMessage SomeOpen() {
+  OpenMessage m;
+  m.name = {0x0102030405060708, 9, 10};
+  for (size_t i = 0; i < m.token.size(); ++i) m.token[i] = static_cast<std::byte>(0xa0 + i);
+  m.agreement = 0x1122334455667788;
+  m.source = 3;
+  m.source_name = "A";
+  m.route = {{3, 4, "ab", "ba"}, {4, 5, "bc", "cb"}};
+  m.hop = 1;
+  m.offer = {std::byte{0xfe}, std::byte{0xff}};
+  return m;
+}
+
+std::span<const std::byte> Body(const std::vector<std::byte>& whole) {
+  return std::span(whole).subspan(kSetupPrefixBytes);
+}
+
+Result<SetupPrefix> Prefix(const std::vector<std::byte>& whole) {
+  return DecodeSetupPrefix(std::span<const std::byte, kSetupPrefixBytes>(whole.data(), kSetupPrefixBytes));
+}
+
+TEST(Setup, OpenHasTheseBytes) {
+  EXPECT_EQ(Hex(EncodeOpen(SomeOpen())),
+            "6e524c59"
+            "0100"
+            "0100"
+            "6f000000"
+            "0807060504030201"
+            "09000000"
+            "0a000000"
+            "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"
+            "8877665544332211"
+            "0300000000000000"
+            "010041"
+            "0100"
+            "0200"
+            "0300000000000000"
+            "0400000000000000"
+            "02006162"
+            "02006261"
+            "0400000000000000"
+            "0500000000000000"
+            "02006263"
+            "02006362"
+            "0200feff");
+}
+
+TEST(Setup, OpenedHasTheseBytes) {
+  EXPECT_EQ(Hex(EncodeOpened({{1, 2, 3}, {std::byte{7}}})),
+            "6e524c59"
+            "0100"
+            "0200"
+            "13000000"
+            "0100000000000000"
+            "02000000"
+            "03000000"
+            "010007");
+}
+
+TEST(Setup, RefusedHasTheseBytes) {
+  EXPECT_EQ(Hex(EncodeRefused({5, true, RefusedCode::kOwnerGone, "gone"})),
+            "6e524c59"
+            "0100"
+            "0300"
+            "12000000"
+            "0500000000000000"
+            "0100"
+            "0200"
+            "0400676f6e65");
+}
+
+TEST(Setup, WhatIsEncodedIsDecoded) {
+  auto open = EncodeOpen(SomeOpen());
+  auto prefix = Prefix(open);
+  ASSERT_TRUE(prefix);
+  EXPECT_EQ(prefix->type, SetupType::kOpen);
+  EXPECT_EQ(prefix->body_length, open.size() - kSetupPrefixBytes);
+  auto m = DecodeOpen(Body(open));
+  ASSERT_TRUE(m);
+  EXPECT_EQ(EncodeOpen(*m), open);
+
+  auto opened = EncodeOpened({{1, 2, 3}, {std::byte{7}}});
+  auto o = DecodeOpened(Body(opened));
+  ASSERT_TRUE(o);
+  EXPECT_EQ(EncodeOpened(*o), opened);
+
+  auto refused = EncodeRefused({5, true, RefusedCode::kOwnerGone, "gone"});
+  auto r = DecodeRefused(Body(refused));
+  ASSERT_TRUE(r);
+  EXPECT_EQ(r->sentence, "gone");
+  EXPECT_TRUE(r->final);
+  EXPECT_EQ(EncodeRefused(*r), refused);
+}
+
+TEST(Setup, NothingShorterIsDecodedAndNothingMayFollow) {
+  auto open = EncodeOpen(SomeOpen()), opened = EncodeOpened({{1, 2, 3}, {std::byte{7}}});
+  auto refused = EncodeRefused({5, true, RefusedCode::kOwnerGone, "gone"});
+  for (size_t n = 0; n < Body(open).size(); ++n) EXPECT_FALSE(DecodeOpen(Body(open).first(n))) << n;
+  for (size_t n = 0; n < Body(opened).size(); ++n) EXPECT_FALSE(DecodeOpened(Body(opened).first(n))) << n;
+  for (size_t n = 0; n < Body(refused).size(); ++n) EXPECT_FALSE(DecodeRefused(Body(refused).first(n))) << n;
+  for (auto* whole : {&open, &opened, &refused}) whole->push_back(std::byte{0});
+  EXPECT_FALSE(DecodeOpen(Body(open)));
+  EXPECT_FALSE(DecodeOpened(Body(opened)));
+  EXPECT_FALSE(DecodeRefused(Body(refused)));
+}
+
+TEST(Setup, RandomBytesAreNeverBelievedBeyondTheirBounds) {
+  std::mt19937_64 random(1);
+  for (int round = 0; round < 20000; ++round) {
+    std::vector<std::byte> bytes(random() % 300);
+    for (auto& b : bytes) b = static_cast<std::byte>(random() % 4 == 0 ? random() : random() % 3);
+    if (auto m = DecodeOpen(bytes)) {
+      EXPECT_LE(m->route.size(), kMaxHops);
+      EXPECT_LE(m->offer.size(), kMaxOfferBytes);
+    }
+    (void)DecodeOpened(bytes);
+    (void)DecodeRefused(bytes);
+    bytes.resize(kSetupPrefixBytes);
+    (void)DecodeSetupPrefix(std::span<const std::byte, kSetupPrefixBytes>(bytes.data(), kSetupPrefixBytes));
+  }
+}
+
+TEST(Setup, AFlippedByteNeverCrashesADecoder) {
+  const auto open = EncodeOpen(SomeOpen());
+  for (size_t i = kSetupPrefixBytes; i < open.size(); ++i) {
+    for (int bit = 0; bit < 8; ++bit) {
+      auto bad = open;
+      bad[i] ^= static_cast<std::byte>(1 << bit);
+      if (auto m = DecodeOpen(Body(bad))) {
+        EXPECT_EQ(EncodeOpen(*m), bad);
+      }
+    }
+  }
+}
+
+TEST(Setup, PrefixRefusesOtherMagicVersionTypeAndLength) {
+  const auto good = EncodeOpen(SomeOpen());
+  auto with = [&](size_t at, int value) {
+    auto bad = good;
+    bad[at] = static_cast<std::byte>(value);
+    return Prefix(bad);
+  };
+  EXPECT_FALSE(with(0, 'x'));
+  auto version = with(4, 2);
+  ASSERT_FALSE(version);
+  EXPECT_EQ(version.error().code, ErrorCode::kUsage);
+  EXPECT_NE(version.error().what.find("version 2"), std::string::npos) << version.error().what;
+  EXPECT_FALSE(with(6, 0));
+  EXPECT_FALSE(with(6, 4));
+  EXPECT_FALSE(with(10, 1));  // a body of 65 KiB
+}
+
+TEST(Setup, TheLongestRouteAndOfferFit) {
+  OpenMessage m = SomeOpen();
+  m.source_name = std::string(kMaxNameBytes, 's');
+  m.route.assign(kMaxHops, {1, 2, std::string(kMaxNameBytes, 'a'), std::string(kMaxNameBytes, 'b')});
+  m.hop = kMaxHops - 1;
+  m.offer.assign(kMaxOfferBytes, std::byte{1});
+  auto whole = EncodeOpen(m);
+  ASSERT_TRUE(Prefix(whole));
+  EXPECT_TRUE(DecodeOpen(Body(whole)));
+  m.route.push_back(m.route[0]);
+  EXPECT_FALSE(DecodeOpen(Body(EncodeOpen(m))));
+}
+
+TEST(Setup, BoundsAreHeld) {
+  auto changed = [](auto change) {
+    OpenMessage m = SomeOpen();
+    change(m);
+    return DecodeOpen(Body(EncodeOpen(m))).has_value();
+  };
+  EXPECT_FALSE(changed([](OpenMessage& m) { m.hop = 2; }));
+  EXPECT_FALSE(changed([](OpenMessage& m) { m.source_name = std::string(kMaxNameBytes + 1, 'x'); }));
+  EXPECT_FALSE(changed([](OpenMessage& m) { m.route[0].to_port = std::string(kMaxNameBytes + 1, 'x'); }));
+  EXPECT_FALSE(changed([](OpenMessage& m) { m.offer.resize(kMaxOfferBytes + 1); }));
+  EXPECT_FALSE(changed([](OpenMessage& m) { m.route.clear(); }));  // hop 1 of no route
+  EXPECT_TRUE(changed([](OpenMessage& m) { m.route.clear(), m.hop = 0; }));
+}
+
+TEST(Setup, ALongSentenceIsCutWhereItIsWritten) {
+  RefusedMessage m{1, false, RefusedCode::kLimit, std::string(5000, 'x')};
+  auto r = DecodeRefused(Body(EncodeRefused(m)));
+  ASSERT_TRUE(r);
+  EXPECT_EQ(r->sentence.size(), kMaxSentenceBytes);
+}
+
+TEST(Setup, ATokensTextDoesNotTellIt) { EXPECT_EQ(TokenText(SomeOpen().token), "a0a1a2a3"); }
+
+}  // namespace
+}  // namespace relay
