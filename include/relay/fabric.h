@@ -35,7 +35,7 @@ struct LinkEnd {
 
 struct Link {
   LinkEnd a, b;
-  uint32_t speed_mbit = 0;                 // declared, else the slower port's
+  uint32_t speed_mbit = 0;                 // declared, else the slower known port's; 0: unknown, ranks last
   uint32_t latency_us = 0;                 // 0: unknown, ranks last among equals
   PortKind kind = PortKind::kTcp;          // kRdma only when both ports are
 };
@@ -73,12 +73,13 @@ struct Path {
   std::vector<size_t> nodes;               // source first; one element: a path to oneself
   std::vector<size_t> links;               // nodes.size() - 1
   uint32_t width_mbit = 0;                 // slowest link; 0 for a path to oneself
-  uint32_t latency_us = 0;                 // sum
-  bool rdma = false;                       // every link is
+  uint32_t latency_us = 0;                 // sum of the known
+  bool rdma = false;                       // every link is; false for a path to oneself
 };
 
-// RDMA-capable first, then widest, then fewest links, then lowest latency, then lowest link indices: every agent with
-// the same fabric picks the same path. kNoPath names both nodes and what the source does reach.
+// RDMA-capable first, then widest, then fewest links, then fewest links of unknown latency, then lowest latency, then
+// lowest link indices compared from the source on. At most kMaxHops links. Deterministic: every agent with
+// the same file picks the same path. kNoPath names both nodes and what the source does reach.
 Result<Path> FindPath(const Fabric& fabric, size_t from, size_t to);
 
 // "A ab--ba B bc--cb C": for logs and sentences.
