@@ -19,8 +19,8 @@ enum class ErrorCode : uint8_t {
 
 struct Error {
   ErrorCode code;
-  int sys_errno = 0;         // 0 when no system call was involved
-  std::string what;          // one sentence for a tired operator: which node, which link, what to do
+  int sys_errno = 0;  // 0 when no system call was involved
+  std::string what;   // one sentence for a tired operator: which node, which link, what to do
 };
 
 template <class T>
@@ -42,7 +42,7 @@ enum class Progress : uint8_t { kAgain, kDone };
 // Hands an error on unchanged; whoever decided it wrote its sentence.
 #define RELAY_TRY(expr)                                                     \
   do {                                                                      \
-    if (auto relay_try_ = (expr); !relay_try_) {                            \
+    if (auto&& relay_try_ = (expr); !relay_try_) {                          \
       return tl::unexpected<::relay::Error>(std::move(relay_try_).error()); \
     }                                                                       \
   } while (false)

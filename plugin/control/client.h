@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "control/socket.h"
 #include "relay/control.h"
 
 namespace relay::control {
@@ -18,11 +19,6 @@ struct ClientOptions {
   std::string agent_log;                         // knob agent_log
   std::string agent_program;                     // empty: found beside this library, or this library itself
   Duration deadline = std::chrono::seconds(30);  // of Connect, from its call on
-};
-
-struct Received {
-  Packet packet;
-  Fd fd;  // of Connected and Arrived: always open; empty otherwise
 };
 
 class Client {

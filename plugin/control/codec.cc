@@ -1,0 +1,192 @@
+#include <algorithm>
+#include <type_traits>
+
+#include "base/codec.h"
+#include "relay/control.h"
+
+namespace relay::control {
+namespace {
+
+constexpr uint32_t kMagic = 0x434c526e;  // "nRLC" on the wire
+constexpr size_t kHeaderBytes = 16;
+constexpr size_t kMaxBuild = 64;
+constexpr size_t kMaxQuestion = 64;
+constexpr size_t kMaxPciPath = 256;
+constexpr size_t kMaxDevices = 64;
+constexpr size_t kMaxPath = 16 * 1024;
+constexpr size_t kMaxText = kMaxPacket - kHeaderBytes - 2;
+static_assert(kHeaderBytes + 4 + kSetupPrefixBytes + kMaxSetupBody + 2 + kMaxPath <= kMaxPacket);
+
+// One Put and one Get per message, side by side: what the one writes, the other reads.
+void Put(ByteWriter& out, const Token& token) { out.PutBytes(token); }
+void Get(ByteReader& in, Token& token) {
+  auto bytes = in.GetBytes(token.size());
+  if (in.ok()) std::copy(bytes.begin(), bytes.end(), token.begin());
+}
+
+void Put(ByteWriter& out, const Hello& m) {
+  out.Put<uint16_t>(m.version);
+  out.PutString(m.build);
+}
+bool Get(ByteReader& in, Hello& m) {
+  m.version = in.Get<uint16_t>();
+  m.build = in.GetString(kMaxBuild);
+  return true;
+}
+
+void Put(ByteWriter& out, const Register& m) { Put(out, m.token); }
+bool Get(ByteReader& in, Register& m) {
+  Get(in, m.token);
+  return true;
+}
+
+void Put(ByteWriter& out, const Unregister& m) { Put(out, m.token); }
+bool Get(ByteReader& in, Unregister& m) {
+  Get(in, m.token);
+  return true;
+}
+
+void Put(ByteWriter& out, const Connect& m) {
+  out.Put<uint64_t>(m.node);
+  Put(out, m.token);
+  out.Put<uint64_t>(m.name.connection);
+  out.Put<uint32_t>(m.name.circuit);
+  out.Put<uint32_t>(m.name.epoch);
+  out.Put<uint64_t>(m.agreement);
+}
+bool Get(ByteReader& in, Connect& m) {
+  m.node = in.Get<uint64_t>();
+  Get(in, m.token);
+  m.name.connection = in.Get<uint64_t>();
+  m.name.circuit = in.Get<uint32_t>();
+  m.name.epoch = in.Get<uint32_t>();
+  m.agreement = in.Get<uint64_t>();
+  return true;
+}
+
+void Put(ByteWriter&, const Cancel&) {}
+bool Get(ByteReader&, Cancel&) { return true; }
+
+void Put(ByteWriter& out, const Query& m) { out.PutString(m.question); }
+bool Get(ByteReader& in, Query& m) {
+  m.question = in.GetString(kMaxQuestion);
+  return true;
+}
+
+void Put(ByteWriter& out, const Welcome& m) {
+  out.Put<uint16_t>(m.version);
+  out.PutString(m.build);
+  out.Put<uint64_t>(m.node);
+  out.PutString(m.node_name);
+  out.Put<uint16_t>(m.port);
+  out.Put<uint64_t>(m.agreement);
+  out.Put<uint16_t>(m.auto_started ? 1 : 0);
+  out.Put<uint16_t>(static_cast<uint16_t>(m.devices.size()));
+  for (const DeviceInfo& device : m.devices) {
+    out.PutString(device.name);
+    out.PutString(device.pci_path);
+    out.Put<uint32_t>(device.speed_mbit);
+  }
+}
+bool Get(ByteReader& in, Welcome& m) {
+  m.version = in.Get<uint16_t>();
+  m.build = in.GetString(kMaxBuild);
+  m.node = in.Get<uint64_t>();
+  m.node_name = in.GetString(kMaxNameBytes);
+  m.port = in.Get<uint16_t>();
+  m.agreement = in.Get<uint64_t>();
+  m.auto_started = in.Get<uint16_t>() != 0;
+  size_t devices = in.Get<uint16_t>();
+  if (devices == 0 || devices > kMaxDevices) return false;
+  for (size_t i = 0; i < devices && in.ok(); ++i) {
+    DeviceInfo device;
+    device.name = in.GetString(kMaxNameBytes);
+    device.pci_path = in.GetString(kMaxPciPath);
+    device.speed_mbit = in.Get<uint32_t>();
+    m.devices.push_back(std::move(device));
+  }
+  return true;
+}
+
+// A set-up message travels inside a packet as it travels on a hop.
+void PutSetup(ByteWriter& out, const std::vector<std::byte>& whole) {
+  out.Put<uint32_t>(static_cast<uint32_t>(whole.size()));
+  out.PutBytes(whole);
+}
+template <class M>
+bool GetSetup(ByteReader& in, SetupType type, Result<M> (*decode)(std::span<const std::byte>), M& m) {
+  auto whole = in.GetBytes(in.Get<uint32_t>());
+  if (whole.size() < kSetupPrefixBytes) return false;
+  auto prefix = DecodeSetupPrefix(whole.first<kSetupPrefixBytes>());
+  if (!prefix || prefix->type != type || prefix->body_length != whole.size() - kSetupPrefixBytes) return false;
+  auto decoded = decode(whole.subspan(kSetupPrefixBytes));
+  if (decoded) m = std::move(*decoded);
+  return decoded.has_value();
+}
+
+void Put(ByteWriter& out, const Connected& m) {
+  PutSetup(out, EncodeOpened(m.opened));
+  out.PutString(std::string_view(m.path).substr(0, kMaxPath));
+}
+bool Get(ByteReader& in, Connected& m) {
+  if (!GetSetup(in, SetupType::kOpened, DecodeOpened, m.opened)) return false;
+  m.path = in.GetString(kMaxPath);
+  return true;
+}
+
+void Put(ByteWriter& out, const Failed& m) { PutSetup(out, EncodeRefused(m.refused)); }
+bool Get(ByteReader& in, Failed& m) { return GetSetup(in, SetupType::kRefused, DecodeRefused, m.refused); }
+
+void Put(ByteWriter& out, const Arrived& m) {
+  PutSetup(out, EncodeOpen(m.open));
+  out.PutString(std::string_view(m.path).substr(0, kMaxPath));
+}
+bool Get(ByteReader& in, Arrived& m) {
+  if (!GetSetup(in, SetupType::kOpen, DecodeOpen, m.open)) return false;
+  m.path = in.GetString(kMaxPath);
+  return true;
+}
+
+void Put(ByteWriter& out, const Answer& m) { out.PutString(std::string_view(m.text).substr(0, kMaxText)); }
+bool Get(ByteReader& in, Answer& m) {
+  m.text = in.GetString(kMaxText);
+  return true;
+}
+
+// The type on the wire is the message's place in Message, from 1 on.
+template <size_t I = 0>
+bool GetMessage(ByteReader& in, size_t type, Message& message) {
+  if constexpr (I < std::variant_size_v<Message>) {
+    if (type != I + 1) return GetMessage<I + 1>(in, type, message);
+    return Get(in, message.emplace<I>());
+  } else {
+    return false;
+  }
+}
+
+}  // namespace
+
+std::vector<std::byte> Encode(const Packet& packet) {
+  ByteWriter out;
+  out.Put<uint32_t>(kMagic);
+  out.Put<uint16_t>(static_cast<uint16_t>(packet.message.index() + 1));
+  out.Put<uint16_t>(0);
+  out.Put<uint64_t>(packet.request);
+  std::visit([&](const auto& m) { Put(out, m); }, packet.message);
+  return out.take();
+}
+
+Result<Packet> Decode(std::span<const std::byte> bytes) {
+  ByteReader in(bytes);
+  if (in.Get<uint32_t>() != kMagic) return Fail(ErrorCode::kRemote, "not a packet of nccl-relay: wrong magic");
+  size_t type = in.Get<uint16_t>();
+  auto zero = in.Get<uint16_t>();
+  Packet packet;
+  packet.request = in.Get<uint64_t>();
+  if (zero != 0 || !GetMessage(in, type, packet.message) || !in.AtEnd()) {
+    return Fail(ErrorCode::kRemote, "malformed packet on the control socket (type " + std::to_string(type) + ")");
+  }
+  return packet;
+}
+
+}  // namespace relay::control

@@ -1,0 +1,178 @@
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "relay/control.h"
+
+namespace relay::control {
+namespace {
+
+std::string Hex(const std::vector<std::byte>& bytes) {
+  static const char* const kDigits = "0123456789abcdef";
+  std::string out;
+  for (std::byte b : bytes) {
+    out += kDigits[static_cast<unsigned>(b) >> 4];
+    out += kDigits[static_cast<unsigned>(b) & 15];
+  }
+  return out;
+}
+
+Token SomeToken() {
+  Token token;
+  for (size_t i = 0; i < token.size(); ++i) token[i] = static_cast<std::byte>(i);
+  return token;
+}
+
+OpenMessage SomeOpen() {
+  OpenMessage m;
+  m.token = SomeToken();
+  m.source_name = "A";
+  m.route = {{1, 2, "ab", "ba"}};
+  return m;
+}
+
+std::vector<Packet> OneOfEach() {
+  Welcome welcome;
+  welcome.node = 7;
+  welcome.node_name = "B";
+  welcome.port = 21517;
+  welcome.agreement = 9;
+  welcome.auto_started = true;
+  welcome.devices = {{"relay0", "", 1000}};
+  return {
+      {1, Hello{1, "0.1.0"}},
+      {2, Register{SomeToken()}},
+      {3, Unregister{SomeToken()}},
+      {4, Connect{5, SomeToken(), {6, 7, 8}, 9}},
+      {5, Cancel{}},
+      {6, Query{"status"}},
+      {7, welcome},
+      {8, Connected{{{1, 2, 3}, {}}, "A ab--ba B"}},
+      {9, Failed{{5, true, RefusedCode::kOwnerGone, "gone"}}},
+      {10, Arrived{SomeOpen(), "A ab--ba B"}},
+      {11, Answer{"all neighbours answer"}},
+  };
+}
+
+TEST(ControlCodec, EveryMessageHasItsTypeAndSurvivesTheWay) {
+  uint16_t type = 1;
+  for (const Packet& packet : OneOfEach()) {
+    auto bytes = Encode(packet);
+    EXPECT_LE(bytes.size(), kMaxPacket);
+    EXPECT_EQ(static_cast<unsigned>(bytes[4]), type);
+    auto decoded = Decode(bytes);
+    ASSERT_TRUE(decoded) << type << decoded.error().what;
+    EXPECT_EQ(decoded->request, packet.request);
+    EXPECT_EQ(decoded->message.index(), packet.message.index());
+    EXPECT_EQ(Encode(*decoded), bytes);
+    ++type;
+  }
+  EXPECT_EQ(type, std::variant_size_v<Message> + 1);
+}
+
+TEST(ControlCodec, PacketsHaveTheseBytes) {
+  auto all = OneOfEach();
+  EXPECT_EQ(Hex(Encode(all[0])),
+            "6e524c43"
+            "0100"
+            "0000"
+            "0100000000000000"
+            "0100"
+            "0500302e312e30");
+  EXPECT_EQ(Hex(Encode(all[1])),
+            "6e524c43"
+            "0200"
+            "0000"
+            "0200000000000000"
+            "000102030405060708090a0b0c0d0e0f");
+  EXPECT_EQ(Hex(Encode(all[3])),
+            "6e524c43"
+            "0400"
+            "0000"
+            "0400000000000000"
+            "0500000000000000"
+            "000102030405060708090a0b0c0d0e0f"
+            "0600000000000000"
+            "07000000"
+            "08000000"
+            "0900000000000000");
+  EXPECT_EQ(Hex(Encode(all[4])),
+            "6e524c43"
+            "0500"
+            "0000"
+            "0500000000000000");
+  EXPECT_EQ(Hex(Encode(all[6])),
+            "6e524c43"
+            "0700"
+            "0000"
+            "0700000000000000"
+            "0100"
+            "0000"
+            "0700000000000000"
+            "010042"
+            "0d54"
+            "0900000000000000"
+            "0100"
+            "0100"
+            "060072656c617930"
+            "0000"
+            "e8030000");
+  EXPECT_EQ(Hex(Encode(all[8])),
+            "6e524c43"
+            "0900"
+            "0000"
+            "0900000000000000"
+            "1e000000"
+            "6e524c59"
+            "0100"
+            "0300"
+            "12000000"
+            "0500000000000000"
+            "0100"
+            "0200"
+            "0400676f6e65");
+}
+
+TEST(ControlCodec, NothingShorterIsDecodedAndNothingMayFollow) {
+  for (const Packet& packet : OneOfEach()) {
+    auto bytes = Encode(packet);
+    for (size_t n = 0; n < bytes.size(); ++n) EXPECT_FALSE(Decode(std::span(bytes).first(n))) << n;
+    bytes.push_back(std::byte{0});
+    EXPECT_FALSE(Decode(bytes));
+  }
+}
+
+TEST(ControlCodec, FlippedAndRandomBytesNeverCrash) {
+  std::mt19937_64 random(2);
+  for (const Packet& packet : OneOfEach()) {
+    const auto good = Encode(packet);
+    for (int round = 0; round < 3000; ++round) {
+      auto bad = good;
+      for (int i = 0; i < 3; ++i) bad[random() % bad.size()] = static_cast<std::byte>(random());
+      (void)Decode(bad);
+      bad.resize(random() % (bad.size() + 1));
+      (void)Decode(bad);
+    }
+  }
+}
+
+TEST(ControlCodec, AWelcomeWithoutADeviceIsNoWelcome) {
+  Welcome welcome;
+  EXPECT_FALSE(Decode(Encode({1, welcome})));
+}
+
+TEST(ControlCodec, LongTextsAreCutWhereTheyAreWritten) {
+  auto bytes = Encode({1, Answer{std::string(100000, 'x')}});
+  EXPECT_LE(bytes.size(), kMaxPacket);
+  auto answer = Decode(bytes);
+  ASSERT_TRUE(answer);
+  EXPECT_GT(std::get<Answer>(answer->message).text.size(), 50000u);
+}
+
+TEST(ControlCodec, TheKnobIsTheOnlyNameWhenSet) {
+  EXPECT_EQ(SocketNames("@mine"), std::vector<std::string>{"@mine"});
+  EXPECT_EQ(SocketNames(""), (std::vector<std::string>{"/run/nccl-relay/agent.sock", "@nccl-relay"}));
+}
+
+}  // namespace
+}  // namespace relay::control
