@@ -1,4 +1,5 @@
-// epoll and timers for one thread: the agent's. Callbacks may add and remove descriptors and timers, their own included.
+// epoll and timers for one thread: the agent's. Callbacks may add and remove descriptors and timers, their own
+// included.
 #pragma once
 #include <sys/epoll.h>
 

@@ -37,10 +37,17 @@ bool ParseBytes(std::string_view s, knob::Bytes& out, double min, double max) {
   uint64_t unit = 1;
   if (!s.empty()) {
     switch (s.back()) {
-      case 'K': unit = uint64_t{1} << 10; break;
-      case 'M': unit = uint64_t{1} << 20; break;
-      case 'G': unit = uint64_t{1} << 30; break;
-      default: break;
+      case 'K':
+        unit = uint64_t{1} << 10;
+        break;
+      case 'M':
+        unit = uint64_t{1} << 20;
+        break;
+      case 'G':
+        unit = uint64_t{1} << 30;
+        break;
+      default:
+        break;
     }
   }
   if (unit != 1) s.remove_suffix(1);
@@ -133,10 +140,10 @@ Knobs::Knobs() {
 Result<Knobs> LoadKnobs(const Getenv& getenv_fn, const char* const* environment) {
   RELAY_TRY(CheckNames(environment));
   Knobs knobs;
-#define K(field, type, def, min, max, name, help)                                                             \
-  if (const char* v = getenv_fn(name); v != nullptr && !Parse##type(v, knobs.field, min, max)) {              \
-    return Fail(ErrorCode::kUsage,                                                                            \
-                std::string(name) + "='" + v + "' is not " #type " within " #min ".." #max " (" help ")");    \
+#define K(field, type, def, min, max, name, help)                                                          \
+  if (const char* v = getenv_fn(name); v != nullptr && !Parse##type(v, knobs.field, min, max)) {           \
+    return Fail(ErrorCode::kUsage,                                                                         \
+                std::string(name) + "='" + v + "' is not " #type " within " #min ".." #max " (" help ")"); \
   }
   RELAY_KNOBS(K)
 #undef K
@@ -161,8 +168,8 @@ std::optional<std::string_view> NearestKnob(std::string_view unknown) {
 std::string KnobsReference() {
   std::string out = "| variable | kind | default | range | meaning |\n|---|---|---|---|---|\n";
   for (const Row& row : kRows) {
-    out += std::string("| `") + row.name + "` | " + row.type + " | " + (*row.fallback ? row.fallback : "unset") + " | " +
-           row.range + " | " + row.help + " |\n";
+    out += std::string("| `") + row.name + "` | " + row.type + " | " + (*row.fallback ? row.fallback : "unset") +
+           " | " + row.range + " | " + row.help + " |\n";
   }
   return out;
 }

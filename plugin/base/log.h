@@ -1,5 +1,5 @@
-// Log lines of all modules. Each binary sets one sink: the plugin NCCL's logger, the agent and the tools standard error.
-// Any thread. Never on a hot path.
+// Log lines of all modules. Each binary sets one sink: the plugin NCCL's logger, the agent and the tools standard
+// error. Any thread. Never on a hot path.
 #pragma once
 #include <cstdint>
 

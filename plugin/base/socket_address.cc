@@ -50,7 +50,8 @@ SocketAddress SocketAddress::WithScope(unsigned interface_index) const {
 
 std::string SocketAddress::HostText() const {
   char text[INET6_ADDRSTRLEN] = "";
-  if (family() == AF_INET) inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, text, sizeof text);
+  if (family() == AF_INET)
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, text, sizeof text);
   if (family() == AF_INET6) {
     inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, text, sizeof text);
   }
@@ -68,9 +69,9 @@ bool SocketAddress::SameHost(const SocketAddress& other) const {
     return reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr.s_addr ==
            reinterpret_cast<const sockaddr_in*>(&other.storage_)->sin_addr.s_addr;
   }
-  return family() == AF_INET6 && std::memcmp(&reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr,
-                                             &reinterpret_cast<const sockaddr_in6*>(&other.storage_)->sin6_addr,
-                                             sizeof(in6_addr)) == 0;
+  return family() == AF_INET6 &&
+         std::memcmp(&reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr,
+                     &reinterpret_cast<const sockaddr_in6*>(&other.storage_)->sin6_addr, sizeof(in6_addr)) == 0;
 }
 
 }  // namespace relay

@@ -1,0 +1,99 @@
+// The net plugin interface of NCCL 2.28 (ncclNetPlugin_v11). Offsets: x86-64 and arm64, LP64.
+#pragma once
+#include "nccl/types.h"
+
+extern "C" {
+
+typedef struct {
+  int netDeviceType;
+  int netDeviceVersion;
+  void* handle;
+  size_t size;
+  int needsProxyProgress;
+} ncclNetDeviceHandle_v11_t;
+static_assert(sizeof(ncclNetDeviceHandle_v11_t) == 32);
+
+typedef struct {
+  int trafficClass;
+} ncclNetCommConfig_v11_t;
+static_assert(sizeof(ncclNetCommConfig_v11_t) == 4);
+
+typedef struct {
+  int ndevs;
+  int devs[4];
+} ncclNetVDeviceProps_v11_t;
+static_assert(sizeof(ncclNetVDeviceProps_v11_t) == 20);
+
+typedef struct {
+  char* name;
+  char* pciPath;
+  uint64_t guid;
+  int ptrSupport;
+  int regIsGlobal;
+  int forceFlush;
+  int speed;
+  int port;
+  float latency;
+  int maxComms;
+  int maxRecvs;
+  int netDeviceType;
+  int netDeviceVersion;
+  ncclNetVDeviceProps_v11_t vProps;
+  size_t maxP2pBytes;
+  size_t maxCollBytes;
+  int maxMultiRequestSize;
+} ncclNetProperties_v11_t;
+static_assert(sizeof(ncclNetProperties_v11_t) == 112);
+static_assert(offsetof(ncclNetProperties_v11_t, speed) == 36);
+static_assert(offsetof(ncclNetProperties_v11_t, latency) == 44);
+static_assert(offsetof(ncclNetProperties_v11_t, vProps) == 64);
+static_assert(offsetof(ncclNetProperties_v11_t, maxP2pBytes) == 88);
+static_assert(offsetof(ncclNetProperties_v11_t, maxMultiRequestSize) == 104);
+
+typedef struct {
+  int32_t maxConcurrentPeers;
+  int32_t minConcurrentPeers;
+  int32_t maxFlowsPerPeer;
+  int32_t minFlowsPerPeer;
+} ncclNetCommAttr_v11_t;
+
+typedef struct {
+  ncclNetCommAttr_v11_t sendCommAttr;
+  ncclNetCommAttr_v11_t recvCommAttr;
+  uint32_t op;
+  uint32_t algo;
+  uint32_t proto;
+} ncclNetAttr_v11_t;
+static_assert(sizeof(ncclNetAttr_v11_t) == 44);
+
+typedef struct {
+  const char* name;
+  ncclResult_t (*init)(void** ctx, uint64_t commId, ncclNetCommConfig_v11_t* config, ncclDebugLogger_t logFunction,
+                       ncclProfilerCallback_t profFunction);
+  ncclResult_t (*devices)(int* ndev);
+  ncclResult_t (*getProperties)(int dev, ncclNetProperties_v11_t* props);
+  ncclResult_t (*listen)(void* ctx, int dev, void* handle, void** listenComm);
+  ncclResult_t (*connect)(void* ctx, int dev, void* handle, void** sendComm, ncclNetDeviceHandle_v11_t** sendDevComm);
+  ncclResult_t (*accept)(void* listenComm, void** recvComm, ncclNetDeviceHandle_v11_t** recvDevComm);
+  ncclResult_t (*regMr)(void* comm, void* data, size_t size, int type, void** mhandle);
+  ncclResult_t (*regMrDmaBuf)(void* comm, void* data, size_t size, int type, uint64_t offset, int fd, void** mhandle);
+  ncclResult_t (*deregMr)(void* comm, void* mhandle);
+  ncclResult_t (*isend)(void* sendComm, void* data, size_t size, int tag, void* mhandle, void* phandle, void** request);
+  ncclResult_t (*irecv)(void* recvComm, int n, void** data, size_t* sizes, int* tags, void** mhandles, void** phandles,
+                        void** request);
+  ncclResult_t (*iflush)(void* recvComm, int n, void** data, int* sizes, void** mhandles, void** request);
+  ncclResult_t (*test)(void* request, int* done, int* sizes);
+  ncclResult_t (*closeSend)(void* sendComm);
+  ncclResult_t (*closeRecv)(void* recvComm);
+  ncclResult_t (*closeListen)(void* listenComm);
+  ncclResult_t (*getDeviceMr)(void* comm, void* mhandle, void** dptr_mhandle);
+  ncclResult_t (*irecvConsumed)(void* recvComm, int n, void* request);
+  ncclResult_t (*makeVDevice)(int* d, ncclNetVDeviceProps_v11_t* props);
+  ncclResult_t (*finalize)(void* ctx);
+  ncclResult_t (*setNetAttr)(void* ctx, ncclNetAttr_v11_t* attr);
+} ncclNet_v11_t;
+static_assert(sizeof(ncclNet_v11_t) == 176);
+static_assert(offsetof(ncclNet_v11_t, isend) == 10 * 8);
+static_assert(offsetof(ncclNet_v11_t, finalize) == 20 * 8);
+
+}  // extern "C"

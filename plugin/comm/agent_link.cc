@@ -1,0 +1,182 @@
+#include "comm/agent_link.h"
+
+#include <sys/socket.h>
+
+#include "base/log.h"
+
+namespace relay::comm {
+namespace {
+
+// One attempt to come back; the service thread has streams to attend to.
+constexpr Duration kRecoverAttempt = std::chrono::seconds(2);
+
+control::ClientOptions OptionsOf(const Knobs& knobs, Duration deadline) {
+  return {.socket = knobs.socket,
+          .start_agent = knobs.agent == "auto",
+          .agent_log = knobs.agent_log,
+          .agent_program = "",
+          .deadline = deadline};
+}
+
+}  // namespace
+
+AgentLink::AgentLink(const Knobs& knobs, const Clock& clock) : knobs_(knobs), clock_(clock) {}
+
+Status AgentLink::Start() {
+  auto client = control::Client::Connect(OptionsOf(knobs_, knobs_.connect_timeout), clock_);
+  if (!client) return tl::unexpected(std::move(client).error());
+  client_ = std::move(*client);
+  welcome_ = client_->welcome();
+  if (welcome_.devices.empty()) return Fail(ErrorCode::kUsage, "the agent offers no device");
+  return {};
+}
+
+pid_t AgentLink::agent_pid() const {
+  std::lock_guard lock(mutex_);
+  return client_ ? client_->agent_pid() : 0;
+}
+
+int AgentLink::fd() const {
+  std::lock_guard lock(mutex_);
+  return client_ ? client_->fd() : -1;
+}
+
+bool AgentLink::lost() const {
+  std::lock_guard lock(mutex_);
+  return client_ == nullptr;
+}
+
+uint64_t AgentLink::Request(control::Message message) {
+  uint64_t request = next_request_++;
+  requests_[request] = std::nullopt;
+  Status sent = client_ ? client_->Send({request, std::move(message)})
+                        : Status(Fail(ErrorCode::kSystem, "the agent of this node is gone"));
+  if (!sent) Lose(sent.error());
+  return request;
+}
+
+void AgentLink::Register(const Token& token) {
+  std::lock_guard lock(mutex_);
+  tokens_[token];
+  if (!client_) return;  // Recover registers all of them
+  if (Status s = client_->Send({0, control::Register{token}}); !s) Lose(s.error());
+}
+
+void AgentLink::Unregister(const Token& token) {
+  std::lock_guard lock(mutex_);
+  if (tokens_.erase(token) == 0 || !client_) return;
+  if (Status s = client_->Send({0, control::Unregister{token}}); !s) Lose(s.error());
+}
+
+void AgentLink::StopListening(const Token& token) {
+  std::lock_guard lock(mutex_);
+  if (auto it = tokens_.find(token); it != tokens_.end()) it->second.listening = false;
+}
+
+std::optional<control::Received> AgentLink::TakeArrival(const Token& token) {
+  std::lock_guard lock(mutex_);
+  PumpLocked();
+  auto it = tokens_.find(token);
+  if (it == tokens_.end() || it->second.arrived.empty()) return std::nullopt;
+  control::Received out = std::move(it->second.arrived.front());
+  it->second.arrived.pop_front();
+  return out;
+}
+
+uint64_t AgentLink::Connect(const control::Connect& connect) {
+  std::lock_guard lock(mutex_);
+  return Request(connect);
+}
+
+uint64_t AgentLink::Ask(const std::string& question) {
+  std::lock_guard lock(mutex_);
+  return Request(control::Query{question});
+}
+
+std::optional<control::Received> AgentLink::TakeOutcome(uint64_t request) {
+  std::lock_guard lock(mutex_);
+  PumpLocked();
+  auto it = requests_.find(request);
+  if (it == requests_.end() || !it->second) return std::nullopt;
+  control::Received out = std::move(*it->second);
+  requests_.erase(it);
+  return out;
+}
+
+void AgentLink::Forget(uint64_t request) {
+  std::lock_guard lock(mutex_);
+  if (requests_.erase(request) == 0 || !client_) return;
+  if (Status s = client_->Send({request, control::Cancel{}}); !s) Lose(s.error());
+}
+
+void AgentLink::Pump() {
+  std::lock_guard lock(mutex_);
+  PumpLocked();
+}
+
+void AgentLink::PumpLocked() {
+  while (client_) {
+    Status flushed = client_->Flush();
+    if (!flushed) return Lose(flushed.error());
+    auto received = client_->Receive();
+    if (!received) return Lose(received.error());
+    if (!*received) return;
+    Deliver(std::move(**received));
+  }
+}
+
+void AgentLink::Deliver(control::Received received) {
+  if (std::holds_alternative<control::Arrived>(received.packet.message)) return DeliverArrival(std::move(received));
+  auto it = requests_.find(received.packet.request);
+  if (it != requests_.end()) it->second = std::move(received);
+}
+
+void AgentLink::DeliverArrival(control::Received received) {
+  const OpenMessage& open = std::get<control::Arrived>(received.packet.message).open;
+  auto it = tokens_.find(open.token);
+  if (it != tokens_.end() && it->second.listening) {
+    it->second.arrived.push_back(std::move(received));
+    return;
+  }
+  RefusedMessage refused{
+      .node = welcome_.node,
+      .final = true,
+      .code = RefusedCode::kForbidden,
+      .sentence = "node " + welcome_.node_name + ": token " + TokenText(open.token) + " already has its connection"};
+  auto bytes = EncodeRefused(refused);
+  // A fresh socket takes these few bytes; if not, its end says the same with fewer words.
+  if (::send(received.fd.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return;
+}
+
+// Whatever was asked is answered "no, try again": a new agent may come.
+void AgentLink::Lose(const Error& error) {
+  if (client_) RELAY_INFO("the agent of node %s is gone: %s", welcome_.node_name.c_str(), error.what.c_str());
+  client_.reset();
+  for (auto& [request, outcome] : requests_) {
+    if (outcome) continue;
+    RefusedMessage refused{.node = welcome_.node,
+                           .final = false,
+                           .code = RefusedCode::kNoAgent,
+                           .sentence = "no agent answers on this node (" + welcome_.node_name + "): " + error.what};
+    outcome = control::Received{{request, control::Failed{refused}}, Fd()};
+  }
+}
+
+bool AgentLink::Recover() {
+  if (!lost()) return false;
+  auto client = control::Client::Connect(OptionsOf(knobs_, kRecoverAttempt), clock_);
+  if (!client) return false;
+  std::lock_guard lock(mutex_);
+  client_ = std::move(*client);
+  RELAY_INFO("the agent of node %s answers again (pid %d)", welcome_.node_name.c_str(),
+             static_cast<int>(client_->agent_pid()));
+  for (auto& [token, waiting] : tokens_) {
+    if (Status s = client_->Send({0, control::Register{token}}); !s) {
+      Lose(s.error());
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace relay::comm

@@ -1,0 +1,65 @@
+// What NCCL holds pointers to: listen, send and receive comms and memory registrations. Owned by their context, which
+// also frees what NCCL leaks when an initialisation is aborted.
+#pragma once
+#include <list>
+#include <memory>
+#include <mutex>
+
+#include "base/clock.h"
+#include "relay/result.h"
+#include "relay/setup.h"
+#include "stream/stream.h"
+
+namespace relay::comm {
+
+// The kinds of pointers NCCL registers, as it numbers them.
+inline constexpr int kHostPointer = 0x1;
+
+struct MemoryRegion {
+  std::byte* data = nullptr;
+  size_t size = 0;
+};
+
+class Context;
+
+// A send or receive comm: one end of a connection.
+class Comm {
+ public:
+  enum class Kind : uint8_t { kSend, kRecv };
+
+  Comm(Kind kind, Context& context, Token token, std::shared_ptr<stream::Stream> stream)
+      : kind_(kind), context_(context), token_(token), stream_(std::move(stream)) {}
+
+  // Host memory only. The region lives until Deregister or the comm's end. Any thread.
+  Result<MemoryRegion*> Register(void* data, size_t size, int pointer_kind);
+  // Afterwards nothing of this process touches the memory for this comm; nullptr is fine.
+  void Deregister(MemoryRegion* region);
+
+  // isend and irecv. nullptr: not now, try later.
+  Result<stream::Request*> Post(void* data, size_t size, MemoryRegion* region, bool in_order);
+
+  Context& context() { return context_; }
+  Kind kind() const { return kind_; }
+  const Token& token() const { return token_; }
+  stream::Stream& stream() { return *stream_; }
+
+ private:
+  const Kind kind_;
+  Context& context_;
+  const Token token_;
+  const std::shared_ptr<stream::Stream> stream_;  // shared with the service, which drives it on as a remnant
+  std::mutex mutex_;
+  std::list<MemoryRegion> regions_;
+};
+
+// Its token outlives it: it goes on to the receive comm.
+struct ListenComm {
+  Context& context;
+  Token token;
+  bool accepted = false;
+  TimePoint first_accept{};         // when NCCL first asked; zero: not yet
+  uint64_t neighbours_request = 0;  // question to the agent about who is missing; 0: not asked
+  std::string neighbours{};         // its answer
+};
+
+}  // namespace relay::comm

@@ -1,0 +1,280 @@
+#include "comm/context.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+
+#include "base/codec.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "comm/device.h"
+#include "comm/job_end.h"
+#include "stream/recv_stream.h"
+#include "stream/send_stream.h"
+
+namespace relay::comm {
+namespace {
+
+std::atomic<int> g_contexts{0};  // the last one to go also waits for transit circuits
+
+// Deadlines are judged often enough to be met, and seldom enough to cost nothing.
+Duration HousekeepingOf(const Knobs& knobs) {
+  return std::clamp<Duration>(knobs.recover_timeout / 8, std::chrono::milliseconds(5), std::chrono::seconds(1));
+}
+
+// What the receiving side offers in OPENED, whatever the transport: how large a message it takes before its receive is
+// posted.
+std::vector<std::byte> EncodeOffer(uint64_t eager_bytes) {
+  ByteWriter w;
+  w.Put<uint32_t>(static_cast<uint32_t>(eager_bytes));
+  return w.take();
+}
+
+Result<uint64_t> DecodeOffer(std::span<const std::byte> offer) {
+  ByteReader r(offer);
+  uint64_t eager = r.Get<uint32_t>();
+  if (!r.AtEnd()) return Fail(ErrorCode::kRemote, "the peer's OPENED carries an offer of another version");
+  return eager;
+}
+
+std::string SecondsText(Duration d) {
+  char text[32];
+  snprintf(text, sizeof text, "%g s", Seconds(d));
+  return text;
+}
+
+}  // namespace
+
+Context::Context(Knobs knobs)
+    : knobs_(std::move(knobs)), link_(knobs_, clock_), service_(clock_, HousekeepingOf(knobs_)) {
+  ++g_contexts;
+}
+
+Result<std::unique_ptr<Context>> Context::Create(const Getenv& getenv_fn, const char* const* environment) {
+  auto knobs = LoadKnobs(getenv_fn, environment);
+  if (!knobs) return tl::unexpected(std::move(knobs).error());
+  std::unique_ptr<Context> context(new Context(std::move(*knobs)));
+  RELAY_TRY(context->Start());
+  return context;
+}
+
+Status Context::Start() {
+  RELAY_TRY(link_.Start());
+  RELAY_TRY(service_.Start());
+  const control::Welcome& w = welcome();
+  PublishDevices(w);
+  WatchAgent();
+  RELAY_INFO("nccl-relay %s: node %s, agent pid %d on port %u, fabric %016lx", RELAY_VERSION, w.node_name.c_str(),
+             static_cast<int>(link_.agent_pid()), static_cast<unsigned>(w.port), w.agreement);
+  return {};
+}
+
+// Service thread, or before it has anything to do.
+void Context::WatchAgent() {
+  watched_fd_ = link_.fd();
+  service_.WatchFd(watched_fd_, [this] {
+    link_.Pump();
+    FindAgent();
+  });
+}
+
+// Looks for a lost agent, on the service thread: it is the one that may wait a moment.
+void Context::FindAgent() {
+  if (!link_.lost() || finding_agent_.exchange(true)) return;
+  service_.WatchTime([this] {
+    service_.ForgetFd(watched_fd_);
+    bool found = link_.Recover();
+    if (found) WatchAgent();
+    finding_agent_ = false;
+    if (!found) FindAgent();
+  });
+}
+
+stream::StreamOptions Context::OptionsFor(std::string peer) const {
+  return {.peer = std::move(peer),
+          .segment = knobs_.segment,
+          .recover_timeout = knobs_.recover_timeout,
+          .linger = knobs_.linger};
+}
+
+Result<ListenComm*> Context::Listen(std::span<std::byte, kHandleBytes> handle) {
+  const control::Welcome& w = welcome();
+  Token token = RandomValue<Token>();
+  link_.Register(token);
+  FindAgent();
+  EncodeHandle({.port = w.port, .node = w.node, .agreement = w.agreement, .token = token, .node_name = w.node_name},
+               handle);
+  std::lock_guard lock(mutex_);
+  listens_.push_back(std::unique_ptr<ListenComm>(new ListenComm{.context = *this, .token = token}));
+  return listens_.back().get();
+}
+
+Result<Comm*> Context::Connect(std::span<const std::byte, kHandleBytes> bytes) {
+  auto handle = DecodeHandle(bytes);
+  if (!handle) return tl::unexpected(std::move(handle).error());
+  std::lock_guard lock(mutex_);
+  auto it = attempts_.find(handle->token);
+  if (it == attempts_.end()) {
+    Attempt attempt{.machine = ConnectMachine(knobs_.connect_timeout),
+                    .connect = {.node = handle->node,
+                                .token = handle->token,
+                                .name = {.connection = RandomValue<uint64_t>(), .circuit = 0, .epoch = 0},
+                                .agreement = handle->agreement},
+                    .node_name = handle->node_name};
+    it = attempts_.emplace(handle->token, std::move(attempt)).first;
+  }
+  auto comm = Advance(it->second);
+  if (!comm || *comm != nullptr) {
+    if (it->second.request != 0) link_.Forget(it->second.request);
+    attempts_.erase(it);
+  }
+  return comm;
+}
+
+Result<Comm*> Context::Advance(Attempt& attempt) {
+  FindAgent();
+  if (attempt.request != 0) {
+    auto comm = TakeOutcome(attempt);
+    if (!comm || *comm != nullptr) return comm;
+  }
+  switch (attempt.machine.Tick(clock_.Now())) {
+    case ConnectMachine::Action::kAsk:
+      attempt.request = link_.Connect(attempt.connect);
+      break;
+    case ConnectMachine::Action::kReportBroken: {
+      std::string why = attempt.machine.sentence().empty() ? "the agent has not answered" : attempt.machine.sentence();
+      return Fail(ErrorCode::kNoPath, "no connection from " + welcome().node_name + " to " + attempt.node_name +
+                                          " within " + SecondsText(knobs_.connect_timeout) +
+                                          " (NCCL_RELAY_CONNECT_TIMEOUT): " + why);
+    }
+    default:
+      break;
+  }
+  return nullptr;
+}
+
+Result<Comm*> Context::TakeOutcome(Attempt& attempt) {
+  auto outcome = link_.TakeOutcome(attempt.request);
+  if (!outcome) return nullptr;
+  attempt.request = 0;
+  if (std::holds_alternative<control::Connected>(outcome->packet.message)) {
+    attempt.machine.OnConnected();
+    return MakeSendComm(attempt, std::move(*outcome));
+  }
+  RefusedMessage refused{.final = true, .sentence = "the agent answered something else"};
+  if (auto* failed = std::get_if<control::Failed>(&outcome->packet.message)) refused = std::move(failed->refused);
+  auto action = attempt.machine.OnRefused(refused.final, refused.sentence, clock_.Now());
+  if (action != ConnectMachine::Action::kReportBroken) return nullptr;
+  return Fail(refused.code == RefusedCode::kAgreement ? ErrorCode::kUsage : ErrorCode::kNoPath,
+              "no connection from " + welcome().node_name + " to " + attempt.node_name + ": " + refused.sentence);
+}
+
+Comm* Context::AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream) {
+  stream->set_service(&service_);
+  service_.Add(stream);
+  comms_.push_back(std::make_unique<Comm>(kind, *this, token, std::move(stream)));
+  return comms_.back().get();
+}
+
+Result<Comm*> Context::MakeSendComm(Attempt& attempt, control::Received received) {
+  auto& connected = std::get<control::Connected>(received.packet.message);
+  auto eager = DecodeOffer(connected.opened.offer);
+  if (!eager) return tl::unexpected(std::move(eager).error());
+  RELAY_INFO("connected to %s: path %s, tcp", attempt.node_name.c_str(), connected.path.c_str());
+  auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), attempt.connect.name,
+                                                    connected.path, counters_);
+  std::string peer = attempt.node_name + " over " + connected.path;
+  return AddComm(Comm::Kind::kSend, attempt.connect.token,
+                 std::make_shared<stream::SendStream>(std::move(circuit), OptionsFor(peer), counters_,
+                                                      std::min<uint64_t>(*eager, knobs_.eager)));
+}
+
+Result<Comm*> Context::Accept(ListenComm& listen) {
+  std::lock_guard lock(mutex_);
+  if (auto arrival = link_.TakeArrival(listen.token)) return MakeRecvComm(listen, std::move(*arrival));
+  RELAY_TRY(JudgeAccept(listen));
+  return nullptr;
+}
+
+Result<Comm*> Context::MakeRecvComm(ListenComm& listen, control::Received received) {
+  auto& arrived = std::get<control::Arrived>(received.packet.message);
+  listen.accepted = true;
+  link_.StopListening(listen.token);
+  RELAY_INFO("accepted from %s: path %s, tcp", arrived.open.source_name.c_str(), arrived.path.c_str());
+  auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), arrived.open.name,
+                                                    arrived.path, counters_);
+  circuit->QueueSetup(EncodeOpened({.name = arrived.open.name, .offer = EncodeOffer(knobs_.eager)}));
+  std::string peer = arrived.open.source_name + " over " + arrived.path;
+  return AddComm(Comm::Kind::kRecv, listen.token,
+                 std::make_shared<stream::RecvStream>(std::move(circuit), OptionsFor(peer), counters_, knobs_.eager));
+}
+
+// NCCL has exchanged the handle before it asks, so the peer is on its way; a peer that never comes must not hang us.
+// Only the connecting side knows why: this side can say which neighbour does not answer.
+Status Context::JudgeAccept(ListenComm& listen) {
+  FindAgent();
+  TimePoint now = clock_.Now();
+  if (listen.first_accept == TimePoint{}) listen.first_accept = now;
+  Duration waited = now - listen.first_accept;
+  if (waited > knobs_.connect_timeout / 2 && listen.neighbours_request == 0) {
+    listen.neighbours_request = link_.Ask("neighbours");
+  }
+  if (listen.neighbours_request != 0 && listen.neighbours.empty()) {
+    if (auto outcome = link_.TakeOutcome(listen.neighbours_request)) {
+      if (auto* answer = std::get_if<control::Answer>(&outcome->packet.message)) listen.neighbours = answer->text;
+      if (auto* failed = std::get_if<control::Failed>(&outcome->packet.message)) {
+        listen.neighbours = failed->refused.sentence;
+      }
+    }
+  }
+  if (waited < knobs_.connect_timeout) return {};
+  return Fail(ErrorCode::kNoPath,
+              "node " + welcome().node_name + ": no peer has connected within " + SecondsText(knobs_.connect_timeout) +
+                  " (NCCL_RELAY_CONNECT_TIMEOUT); " +
+                  (listen.neighbours.empty() ? "the agent does not answer" : "seen from here: " + listen.neighbours) +
+                  "; the connecting rank's log says why");
+}
+
+void Context::CloseListen(ListenComm* listen) {
+  std::lock_guard lock(mutex_);
+  if (!listen->accepted) link_.Unregister(listen->token);
+  if (listen->neighbours_request != 0) link_.Forget(listen->neighbours_request);
+  std::erase_if(listens_, [listen](const auto& l) { return l.get() == listen; });
+}
+
+void Context::Close(Comm* comm) {
+  comm->stream().Close();
+  std::lock_guard lock(mutex_);
+  if (comm->kind() == Comm::Kind::kRecv) link_.Unregister(comm->token());
+  std::erase_if(comms_, [comm](const auto& c) { return c.get() == comm; });
+}
+
+// Where the agent dies with the job, others may still be relayed through this node.
+void Context::DrainTransit() {
+  if (!welcome().auto_started || !AgentEndsWithJob()) return;
+  TimePoint deadline = clock_.Now() + knobs_.linger;
+  bool said = false;
+  while (clock_.Now() < deadline && !link_.lost()) {
+    uint64_t request = link_.Ask("transit");
+    std::optional<control::Received> outcome;
+    while (!(outcome = link_.TakeOutcome(request)) && clock_.Now() < deadline) usleep(1000);
+    auto* answer = outcome ? std::get_if<control::Answer>(&outcome->packet.message) : nullptr;
+    if (answer == nullptr || answer->text == "0") return;
+    if (!said) RELAY_INFO("waiting for %s circuits relayed through this node to end", answer->text.c_str());
+    said = true;
+    usleep(20000);
+  }
+}
+
+Context::~Context() {
+  while (!comms_.empty()) Close(comms_.back().get());
+  while (!listens_.empty()) CloseListen(listens_.back().get());
+  if (!service_.Drain(knobs_.linger)) {
+    RELAY_INFO("peers have not confirmed the end of their connections within %s", SecondsText(knobs_.linger).c_str());
+  }
+  service_.Stop();
+  if (--g_contexts == 0 && link_.fd() >= 0) DrainTransit();
+}
+
+}  // namespace relay::comm

@@ -1,0 +1,71 @@
+// All state of one init(): knobs, the line to the agent, the service thread, every comm. No globals beside the device
+// table that NCCL asks for without a context (comm/device.h).
+#pragma once
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "comm/agent_link.h"
+#include "comm/comm.h"
+#include "comm/connect_machine.h"
+#include "comm/handle.h"
+#include "relay/counters.h"
+#include "stream/service.h"
+
+namespace relay::comm {
+
+class Context {
+ public:
+  // Reaches or starts the node's agent; blocks up to the connect timeout.
+  static Result<std::unique_ptr<Context>> Create(const Getenv& getenv_fn, const char* const* environment);
+  // Waits, bounded by NCCL_RELAY_LINGER, until the peers of all closed connections know it.
+  ~Context();
+
+  // Never block. nullptr from Connect and Accept: not yet, ask again with the same arguments.
+  Result<ListenComm*> Listen(std::span<std::byte, kHandleBytes> handle);
+  Result<Comm*> Connect(std::span<const std::byte, kHandleBytes> handle);
+  Result<Comm*> Accept(ListenComm& listen);
+  void CloseListen(ListenComm* listen);
+  void Close(Comm* comm);
+
+  const control::Welcome& welcome() const { return link_.welcome(); }
+
+ private:
+  struct Attempt {
+    ConnectMachine machine;
+    control::Connect connect;
+    std::string node_name;
+    uint64_t request = 0;
+  };
+
+  explicit Context(Knobs knobs);
+  Status Start();
+  void WatchAgent();
+  void FindAgent();
+  Result<Comm*> Advance(Attempt& attempt);
+  Result<Comm*> TakeOutcome(Attempt& attempt);
+  Result<Comm*> MakeSendComm(Attempt& attempt, control::Received received);
+  Result<Comm*> MakeRecvComm(ListenComm& listen, control::Received received);
+  Status JudgeAccept(ListenComm& listen);
+  Comm* AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream);
+  stream::StreamOptions OptionsFor(std::string peer) const;
+  void DrainTransit();
+
+  const Knobs knobs_;
+  SystemClock clock_;
+  Counters counters_;
+  AgentLink link_;
+  stream::Service service_;
+  int watched_fd_ = -1;  // the link's, as the service watches it; service thread only
+  std::atomic<bool> finding_agent_{false};
+
+  std::mutex mutex_;                   // guards what follows
+  std::map<Token, Attempt> attempts_;  // a handle names one connection
+  std::vector<std::unique_ptr<ListenComm>> listens_;
+  std::vector<std::unique_ptr<Comm>> comms_;
+};
+
+}  // namespace relay::comm

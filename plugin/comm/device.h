@@ -1,0 +1,25 @@
+// What NCCL sees as NICs. NCCL asks for them without a context, so the table is the process's: filled by the first
+// context, never freed. Any thread.
+#pragma once
+#include <cstdint>
+#include <optional>
+
+#include "relay/control.h"
+#include "relay/result.h"
+
+namespace relay::comm {
+
+struct Device {
+  char* name = nullptr;      // unique: NCCL keys its topology by it
+  char* pci_path = nullptr;  // null: attached to no PCI device
+  uint64_t guid = 0;
+  int speed_mbit = 0;
+};
+
+// The first call fills the table; a later one with other devices changes nothing and says so.
+void PublishDevices(const control::Welcome& welcome);
+int DeviceCount();
+// nullopt: there is no such device.
+std::optional<Device> DeviceAt(int index);
+
+}  // namespace relay::comm

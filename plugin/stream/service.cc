@@ -1,0 +1,213 @@
+#include "stream/service.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace relay::stream {
+namespace {
+
+constexpr uint64_t kWakeId = 0;
+constexpr Duration kLookInterval = std::chrono::milliseconds(10);
+
+// The caller may be pinned to one core; this thread would then fight with it for that core.
+void ResetAffinity() {
+  cpu_set_t all;
+  std::memset(&all, 0xff, sizeof all);
+  sched_setaffinity(0, sizeof all, &all);
+}
+
+}  // namespace
+
+Service::Service(const Clock& clock, Duration housekeeping) : clock_(clock), housekeeping_(housekeeping) {}
+
+Status Service::Start() {
+  epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
+  wake_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = kWakeId}};
+  if (!epoll_ || !wake_ || epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) {
+    return FailErrno(ErrorCode::kSystem, "cannot make the service thread's epoll (raise ulimit -n?)");
+  }
+  // No signal of the host process may land on this thread.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { Run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  pthread_setname_np(thread_.native_handle(), "relay-service");
+  return {};
+}
+
+void Service::Stop() {
+  if (!thread_.joinable()) return;
+  stop_ = true;
+  Wake();
+  thread_.join();
+  entries_.clear();
+}
+
+void Service::Wake() {
+  uint64_t one = 1;
+  if (::write(wake_.get(), &one, sizeof one) < 0) return;  // full: it is awake anyway
+}
+
+void Service::Add(std::shared_ptr<Stream> stream) {
+  {
+    std::lock_guard lock(mutex_);
+    added_.push_back(std::move(stream));
+    ++streams_;
+  }
+  Wake();
+}
+
+void Service::WatchFd(int fd, std::function<void()> callback) {
+  std::lock_guard lock(mutex_);
+  uint64_t id = next_id_++;
+  callbacks_[id] = {fd, std::move(callback)};
+  epoll_event event{.events = EPOLLIN, .data = {.u64 = id}};
+  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
+}
+
+void Service::ForgetFd(int fd) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(callbacks_, [fd](const auto& c) { return c.second.first == fd; });
+}
+
+void Service::WatchTime(std::function<void()> callback) {
+  {
+    std::lock_guard lock(mutex_);
+    timed_.push_back(std::move(callback));
+  }
+  Wake();
+}
+
+bool Service::Drain(Duration longest) {
+  Wake();
+  std::unique_lock lock(mutex_);
+  return drained_.wait_for(lock, longest, [this] { return streams_ == 0; });
+}
+
+void Service::Run() {
+  ResetAffinity();
+  while (!stop_) {
+    Wait();
+    TakeNew();
+    TimePoint now = clock_.Now();
+    if (now >= next_housekeeping_) HouseKeep(now);
+    if (looking_ && now >= next_look_) {
+      next_look_ = now + kLookInterval;
+      Look();
+    }
+    Settle();
+  }
+}
+
+void Service::Wait() {
+  Duration longest = looking_ ? next_look_ - clock_.Now() : Duration::max();
+  if (anything_waits_) longest = std::min<Duration>(longest, next_housekeeping_ - clock_.Now());
+  int ms = -1;
+  if (longest != Duration::max()) {
+    ms = static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(std::max(longest, Duration::zero())).count());
+  }
+  epoll_event events[64];
+  int n = epoll_wait(epoll_.get(), events, 64, ms);
+  for (int i = 0; i < n; ++i) OnEvent(events[i].data.u64);
+}
+
+void Service::OnEvent(uint64_t id) {
+  if (id == kWakeId) {
+    uint64_t count;
+    if (::read(wake_.get(), &count, sizeof count) < 0) return;
+    return;
+  }
+  if (auto it = entries_.find(id); it != entries_.end()) {
+    // A stream that NCCL took back in the meantime is NCCL's to drive.
+    if (it->second.stream->armed) AttendTo(id, it->second, /*housekeeping=*/false, /*arm=*/true);
+    return;
+  }
+  std::function<void()> callback;
+  {
+    std::lock_guard lock(mutex_);
+    if (auto it = callbacks_.find(id); it != callbacks_.end()) callback = it->second.second;
+  }
+  if (callback) callback();  // without the lock: it may add and forget descriptors
+}
+
+void Service::TakeNew() {
+  std::vector<std::shared_ptr<Stream>> added;
+  std::lock_guard lock(mutex_);
+  added.swap(added_);
+  for (auto& stream : added) entries_[next_id_++] = Entry{.stream = std::move(stream)};
+}
+
+void Service::Look() {
+  for (auto& [id, entry] : entries_) {
+    if (entry.stream->armed) continue;
+    uint64_t calls = entry.stream->calls();
+    if (std::exchange(entry.calls_seen, calls) == calls) AttendTo(id, entry, /*housekeeping=*/false, /*arm=*/true);
+  }
+}
+
+void Service::HouseKeep(TimePoint now) {
+  next_housekeeping_ = now + housekeeping_;
+  for (auto& [id, entry] : entries_) {
+    bool armed = entry.stream->armed;
+    if (entry.waits || !armed) AttendTo(id, entry, /*housekeeping=*/true, armed);
+  }
+  std::vector<std::function<void()>> timed;
+  {
+    std::lock_guard lock(mutex_);
+    timed.swap(timed_);
+  }
+  for (auto& callback : timed) callback();
+}
+
+bool Service::AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm) {
+  auto watch = [&](const Stream::Attention& attention) {
+    if (arm) Watch(id, entry, attention);
+  };
+  Stream::Attention attention = entry.stream->Attend(clock_.Now(), housekeeping, watch);
+  entry.waits = attention.waits;
+  if (attention.finished) finished_.push_back(id);
+  return !attention.finished;
+}
+
+void Service::Watch(uint64_t id, Entry& entry, const Stream::Attention& attention) {
+  entry.stream->armed = true;
+  if (attention.fd < 0) {
+    entry.watched_fd = -1;  // closing it took it out of the epoll set
+    return;
+  }
+  epoll_event event{.events = EPOLLIN | EPOLLONESHOT, .data = {.u64 = id}};
+  if (attention.wants_write) event.events |= EPOLLOUT;
+  int operation = entry.watched_fd == attention.fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+  epoll_ctl(epoll_.get(), operation, attention.fd, &event);
+  entry.watched_fd = attention.fd;
+}
+
+// Drops what is finished and decides how long the next wait may be.
+void Service::Settle() {
+  for (uint64_t id : finished_) {
+    if (entries_.erase(id) == 0) continue;
+    std::lock_guard lock(mutex_);
+    if (--streams_ == 0) drained_.notify_all();
+  }
+  finished_.clear();
+  looking_ = false;  // before the check: a stream taken back after it finds this and wakes us
+  bool look = false;
+  anything_waits_ = false;
+  for (auto& [id, entry] : entries_) {
+    look = look || !entry.stream->armed;
+    anything_waits_ = anything_waits_ || entry.waits || !entry.stream->armed;
+  }
+  if (look) looking_ = true;
+  std::lock_guard lock(mutex_);
+  anything_waits_ = anything_waits_ || !timed_.empty();
+}
+
+}  // namespace relay::stream

@@ -1,0 +1,207 @@
+#include "stream/stream.h"
+
+#include "base/log.h"
+#include "stream/service.h"
+
+namespace relay::stream {
+
+Stream::Stream(std::unique_ptr<circuit::Circuit> circuit, StreamOptions options, Counters& counters)
+    : circuit_(std::move(circuit)), options_(std::move(options)), counters_(counters) {
+  for (Request& request : requests_) request.stream = this;
+}
+
+Status Stream::CheckOpen() const {
+  if (failure_) return tl::unexpected(*failure_);
+  if (close_received_) return Fail(ErrorCode::kRemote, "connection with " + options_.peer + ": the peer has closed it");
+  return {};
+}
+
+void Stream::Enter() {
+  calls_.store(calls_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  if (armed.load() && service_ != nullptr) {
+    armed.store(false);
+    service_->Resume();
+  }
+}
+
+Result<Request*> Stream::Post(const Buffer& buffer, bool in_order) {
+  std::lock_guard lock(mutex_);
+  RELAY_TRY(CheckOpen());
+  Request& request = RequestOf(posted_);
+  if (request.state != Request::State::kFree) return nullptr;
+  Enter();
+  request.state = Request::State::kPosted;
+  request.in_order = in_order;
+  request.data = buffer.data;
+  request.size = buffer.size;
+  request.region = buffer.region;
+  request.message = posted_++;
+  if (Status s = OnPosted(request); !s) {
+    Break(std::move(s).error());
+    return tl::unexpected(*failure_);
+  }
+  Drive(/*receive=*/false);
+  return &request;
+}
+
+Result<Progress> Stream::Test(Request& request, uint64_t& size) {
+  std::lock_guard lock(mutex_);
+  if (request.state == Request::State::kPosted) {
+    Enter();
+    Drive(/*receive=*/true);
+  }
+  if (request.state == Request::State::kDone) {
+    size = request.size;
+    request.state = Request::State::kFree;
+    return Progress::kDone;
+  }
+  if (failure_) return tl::unexpected(*failure_);
+  return Progress::kAgain;
+}
+
+void Stream::Finish(Request& request, uint64_t size) {
+  request.size = size;
+  request.state = Request::State::kDone;
+  request.data = nullptr;
+  ++finished_requests_;
+}
+
+// Receives (when asked to), queues what may go and hands it to the kernel, until nothing moves.
+Status Stream::DriveCircuit(bool receive) {
+  if (receive) {
+    auto received = circuit_->Receive(*this);
+    if (!received) return tl::unexpected(std::move(received).error());
+  }
+  for (bool started = true; started;) {
+    started = Push();
+    if (ping_due_) ping_due_ = !circuit_->QueueControl({.type = FrameType::kPing});
+    if (pong_due_) pong_due_ = !circuit_->QueueControl({.type = FrameType::kPing, .extra = 1});
+    if (close_due_ && !HasPosted()) close_due_ = !QueueClose(close_reason_);
+    auto flushed = circuit_->Flush();
+    if (!flushed) return tl::unexpected(std::move(flushed).error());
+    if (*flushed == Progress::kAgain) break;
+  }
+  return {};
+}
+
+void Stream::Drive(bool receive) {
+  if (!circuit_) return;
+  if (Status s = DriveCircuit(receive); !s) {
+    bool orderly = close_received_ || (closed_ && close_sent_);
+    if (orderly) return circuit_.reset();
+    return Break(std::move(s).error());
+  }
+  if (close_sent_ && close_received_ && !circuit_->wants_write()) circuit_.reset();
+}
+
+bool Stream::QueueClose(CloseReason reason) {
+  close_sent_ = circuit_->QueueControl({.type = FrameType::kClose, .extra = static_cast<uint64_t>(reason)});
+  return close_sent_;
+}
+
+// The connection cannot go on. The circuit goes with it, so nothing touches the caller's memory any more.
+void Stream::Break(Error error) {
+  Add(counters_.requests_cancelled, posted_ - finished_requests_);
+  error.what = "connection with " + options_.peer + ": " + error.what;
+  if (!closed_) RELAY_INFO("%s", error.what.c_str());
+  failure_ = std::move(error);
+  finished_requests_ = posted_;
+  circuit_.reset();
+}
+
+// Breaks from this side, and tells the peer if a frame can still be sent whole.
+void Stream::Abort(Error error) {
+  if (circuit_ && !circuit_->data_pending() && QueueClose(CloseReason::kAborted)) {
+    auto flushed = circuit_->Flush();  // best effort: the peer learns it from the end of the hop, too
+    if (flushed) circuit_->ShutdownSend();
+  }
+  Break(std::move(error));
+}
+
+void Stream::CancelRegion(const void* region) {
+  std::lock_guard lock(mutex_);
+  for (uint64_t m = finished_requests_; m != posted_; ++m) {
+    if (RequestOf(m).region != region) continue;
+    return Abort({ErrorCode::kInternal, 0, "its memory was deregistered with requests in flight"});
+  }
+}
+
+void Stream::Close() {
+  std::lock_guard lock(mutex_);
+  if (HasPosted()) Abort({ErrorCode::kInternal, 0, "closed with requests in flight"});
+  closed_ = true;
+  close_due_ = !close_sent_;
+  for (Request& request : requests_) request = {.stream = this};
+  Drive(/*receive=*/true);
+  if (service_ != nullptr) {
+    armed.store(false);
+    service_->Resume();
+  }
+}
+
+Status Stream::OnFrame(const FrameHeader& header) {
+  frame_ = header;
+  switch (header.type) {
+    case FrameType::kClose:
+      return OnClose(static_cast<CloseReason>(header.extra));
+    case FrameType::kPing:
+      pong_due_ = pong_due_ || header.extra == 0;
+      return {};
+    default:
+      return OnCircuitFrame(header);
+  }
+}
+
+void Stream::OnPayload(size_t bytes) { OnSpaceFilled(bytes); }
+
+Status Stream::OnFrameEnd() {
+  if (frame_.type == FrameType::kClose || frame_.type == FrameType::kPing) return {};
+  return OnCircuitFrameEnd(frame_);
+}
+
+Status Stream::OnClose(CloseReason reason) {
+  if (reason == CloseReason::kAborted) return Fail(ErrorCode::kRemote, "the peer aborted it");
+  if (HasPosted()) {
+    return Fail(ErrorCode::kRemote,
+                "the peer closed it with " + std::to_string(posted_ - finished_requests_) + " requests unfinished");
+  }
+  close_received_ = true;
+  close_due_ = !close_sent_;  // nothing can come any more: the peer need not wait for the caller
+  return {};
+}
+
+void Stream::JudgeSilence(TimePoint now) {
+  bool waiting = HasPosted();
+  if (!was_waiting_ || circuit_->moved_bytes() != moved_seen_) last_sign_ = last_ping_ = now;
+  was_waiting_ = waiting;
+  moved_seen_ = circuit_->moved_bytes();
+  if (!waiting) return;
+  if (now - last_sign_ > options_.recover_timeout) {
+    return Break({ErrorCode::kRemote, 0,
+                  "no sign of life for " + std::to_string(Seconds(options_.recover_timeout)) +
+                      " s (NCCL_RELAY_RECOVER_TIMEOUT): a node or cable on " + circuit_->path() +
+                      " is stopped or cut"});
+  }
+  if (now - last_ping_ > options_.recover_timeout / 4) {
+    last_ping_ = now;
+    ping_due_ = true;
+    Drive(/*receive=*/true);
+  }
+}
+
+Stream::Attention Stream::Attend(TimePoint now, bool housekeeping, const std::function<void(const Attention&)>& watch) {
+  std::lock_guard lock(mutex_);
+  Drive(/*receive=*/true);
+  if (housekeeping && circuit_) JudgeSilence(now);
+  if (closed_ && closed_at_ == TimePoint{}) closed_at_ = now;
+  if (closed_ && now - closed_at_ > options_.linger) circuit_.reset();
+  Attention a;
+  a.finished = closed_ && !circuit_;
+  a.waits = circuit_ && (closed_ || HasPosted());
+  a.wants_write = circuit_ && circuit_->wants_write();
+  a.fd = circuit_ ? circuit_->fd() : -1;
+  watch(a);
+  return a;
+}
+
+}  // namespace relay::stream
