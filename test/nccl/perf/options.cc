@@ -1,0 +1,168 @@
+#include "perf/options.h"
+
+#include <getopt.h>
+
+#include <cerrno>
+#include <charconv>
+#include <climits>
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+
+#include "perf/collective.h"
+
+namespace perf {
+namespace {
+
+constexpr size_t kMinBytes = 8, kFaultBytes = size_t{4} << 20;
+
+constexpr const char* kUsage =
+    "usage: nccl_perf COLLECTIVE [options]     one process per rank; RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and\n"
+    "                                          MASTER_PORT come from the environment\n"
+    "COLLECTIVE: all_reduce all_gather reduce_scatter broadcast reduce alltoall sendrecv\n"
+    "            types   all-reduce of every element type with every operator\n"
+    "            fault   all-reduces of MIN bytes until NCCL reports an error; status 0 only if it did in time\n"
+    "  -b MIN, -e MAX        sizes in bytes, K, M, G; 8 to 32M (fault: 4M)\n"
+    "  -f FACTOR             from one size to the next, 2\n"
+    "  -n ITERS              timed repetitions per size, 20\n"
+    "  -w WARMUPS            untimed repetitions of the largest and the smallest size before the first row, 1\n"
+    "  -c CHECKS             verified repetitions per row, each with fresh data, every element compared; 1\n"
+    "  -r ROOT               of broadcast and reduce, 0\n"
+    "  --json                one JSON document instead of the table\n"
+    "  --hold SECONDS        stay silent that long before each repetition\n"
+    "  --exit-after-last     leave without destroying the communicator, right after the own last result\n"
+    "  --timeout SECONDS     no single wait is longer, 120\n";
+
+[[noreturn]] __attribute__((format(printf, 1, 2))) void Refuse(const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  fputs("nccl_perf: ", stderr);
+  vfprintf(stderr, format, arguments);
+  fputc('\n', stderr);
+  va_end(arguments);
+  exit(2);
+}
+
+int Integer(const char* name, const char* text, int lowest, int highest = INT_MAX) {
+  char* end = nullptr;
+  errno = 0;
+  long value = strtol(text, &end, 10);
+  if (!*text || *end || errno || value < lowest || value > highest)
+    Refuse("%s %s: want a whole number from %d to %d", name, text, lowest, highest);
+  return static_cast<int>(value);
+}
+
+size_t Size(const char* name, const char* text) {
+  auto size = ParseSize(text);
+  if (!size) Refuse("%s %s: want a size such as 8, 64K, 32M or 1G", name, text);
+  return *size;
+}
+
+double Seconds(const char* name, const char* text) {
+  char* end = nullptr;
+  double value = strtod(text, &end);
+  if (!*text || *end || !std::isfinite(value) || value < 0 || value > 86400)
+    Refuse("%s %s: want seconds from 0 to 86400", name, text);
+  return value;
+}
+
+void Validate(const Options& options) {
+  if (!FindCollective(options.collective) && options.collective != "types" && options.collective != "fault")
+    Refuse("there is no collective %s; --help lists them", options.collective.c_str());
+  if (options.min_bytes > options.max_bytes)
+    Refuse("-b %zu is larger than -e %zu", options.min_bytes, options.max_bytes);
+  if (options.min_bytes == 0) Refuse("-b 0: the smallest size is 1 byte");
+}
+
+}  // namespace
+
+std::optional<size_t> ParseSize(const std::string& text) {
+  size_t value = 0;
+  auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc()) return std::nullopt;
+  std::string unit(rest, text.data() + text.size());
+  int shift = 0;
+  if (unit == "K" || unit == "k") shift = 10;
+  if (unit == "M" || unit == "m") shift = 20;
+  if (unit == "G" || unit == "g") shift = 30;
+  if ((!unit.empty() && shift == 0) || value > (size_t{1} << 40 >> shift)) return std::nullopt;
+  return value << shift;
+}
+
+Options ParseOptions(int argc, char** argv) {
+  enum Long { kJson = 256, kHold, kExitAfterLast, kTimeout };
+  static const option kLong[] = {{"json", no_argument, nullptr, kJson},
+                                 {"hold", required_argument, nullptr, kHold},
+                                 {"exit-after-last", no_argument, nullptr, kExitAfterLast},
+                                 {"timeout", required_argument, nullptr, kTimeout},
+                                 {"help", no_argument, nullptr, 'h'},
+                                 {}};
+  Options options;
+  std::optional<size_t> min_bytes;
+  for (int c; (c = getopt_long(argc, argv, "b:e:f:n:w:c:r:h", kLong, nullptr)) != -1;) {
+    switch (c) {
+      case 'b':
+        min_bytes = Size("-b", optarg);
+        break;
+      case 'e':
+        options.max_bytes = Size("-e", optarg);
+        break;
+      case 'f':
+        options.factor = static_cast<size_t>(Integer("-f", optarg, 2, 1 << 20));
+        break;
+      case 'n':
+        options.iterations = Integer("-n", optarg, 1);
+        break;
+      case 'w':
+        options.warmups = Integer("-w", optarg, 0);
+        break;
+      case 'c':
+        options.checks = Integer("-c", optarg, 0);
+        break;
+      case 'r':
+        options.root = Integer("-r", optarg, 0);
+        break;
+      case kJson:
+        options.json = true;
+        break;
+      case kHold:
+        options.hold = Seconds("--hold", optarg);
+        break;
+      case kExitAfterLast:
+        options.exit_after_last = true;
+        break;
+      case kTimeout:
+        options.timeout = Integer("--timeout", optarg, 1, 86400);
+        break;
+      case 'h':
+        fputs(kUsage, stdout);
+        exit(0);
+      default:
+        exit(2);
+    }
+  }
+  if (optind != argc - 1) Refuse("want one collective, got %d; --help explains", argc - optind);
+  options.collective = argv[optind];
+  options.min_bytes = min_bytes.value_or(options.collective == "fault" ? kFaultBytes : kMinBytes);
+  Validate(options);
+  return options;
+}
+
+Environment ReadEnvironment() {
+  auto text = [](const char* name, const char* fallback) {
+    const char* value = getenv(name);
+    return value && *value ? value : fallback;
+  };
+  Environment environment;
+  environment.ranks = Integer("WORLD_SIZE", text("WORLD_SIZE", "1"), 1);
+  environment.rank = Integer("RANK", text("RANK", "0"), 0, environment.ranks - 1);
+  environment.local_rank = Integer("LOCAL_RANK", text("LOCAL_RANK", "0"), 0);
+  environment.master_address = text("MASTER_ADDR", "127.0.0.1");
+  environment.master_port = text("MASTER_PORT", "");
+  if (environment.ranks > 1 && environment.master_port.empty())
+    Refuse("WORLD_SIZE is %d, so MASTER_ADDR and MASTER_PORT must say where rank 0 listens", environment.ranks);
+  return environment;
+}
+
+}  // namespace perf
