@@ -92,7 +92,11 @@ void Reducer::Run(const Destinations& to, const Sources& from, size_t elements, 
   function(to, from, elements, how);
   static std::atomic<long> blocks{0};
   long interval = GetConfig().flip_interval;
-  if (interval > 0 && ++blocks % interval == 0) FlipBit(to, element);
+  if (interval == 0) return;
+  if (long number = ++blocks; number % interval == 0) {
+    FlipBit(to, element);
+    Log(1, "flipped a bit in block %ld of %zu elements", number, elements);
+  }
 }
 
 Reducer FindReducer(int type, int op) {

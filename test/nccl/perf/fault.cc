@@ -31,7 +31,7 @@ int RunFault(Session& session, const Options& options) {
   printf("rank %d: fault: running\n", rank);
   fflush(stdout);
   while (error == ncclSuccess && Since(start) < limit) {
-    error = session.TryIdle(duration<double>(options.hold));
+    error = session.TryIdle(std::min(duration<double>(options.hold), limit - Since(start)));
     if (error != ncclSuccess) break;
     error = session.Call("ncclAllReduce", [&] {
       return ncclAllReduce(send, recv, count, ncclFloat, ncclSum, session.comm(), session.stream());

@@ -42,8 +42,8 @@ void Table::Begin(const std::vector<Device>& devices) {
       "validation: %d graph: 0\n#\n# Using devices\n",
       options_.min_bytes, options_.max_bytes, options_.factor, options_.warmups, options_.iterations, options_.checks);
   for (const Device& d : devices)
-    printf("#  Rank %2d Group  0 Pid %6d on %10s device %2d [0x%02x] %s\n", d.rank, d.pid, d.host, d.device,
-           d.bus, d.name);
+    printf("#  Rank %2d Group  0 Pid %6d on %10s device %2d [0x%02x] %s\n", d.rank, d.pid, d.host, d.device, d.bus,
+           d.name);
   printf("#\n# %10s  %12s  %8s  %6s  %6s           out-of-place                       in-place          \n", "", "", "",
          "", "");
   printf("# %10s  %12s  %8s  %6s  %6s  %7s  %6s  %6s %6s  %7s  %6s  %6s %6s\n", "size", "count", "type", "redop",
