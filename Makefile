@@ -1,0 +1,61 @@
+# Front door. Every target is one line of something that can be run by hand; `make` alone builds.
+PRESET ?= release
+BUILD  := build/$(PRESET)
+JOBS   ?= $(shell nproc)
+NCCL   := build/nccl
+
+.DEFAULT_GOAL := all
+.PHONY: all deps nccl build demo check check-all unit e2e bench lint format tidy asan tsan clang fuzz docs clean
+
+all: deps build
+	ln -sfn $(PRESET)/libnccl-net-relay.so build/libnccl-net-relay.so
+	ln -sfn libnccl-net-relay.so build/librccl-net-relay.so
+	ln -sfn $(PRESET)/nccl-relay build/nccl-relay
+
+deps:                       ## what Debian packages
+	@tools/deps.sh
+
+nccl: deps                  ## the real NCCL, pinned
+	@test/nccl/fetch.sh $(NCCL)
+
+build: deps
+	@cmake --preset $(PRESET) --log-level=WARNING && cmake --build $(BUILD) -j $(JOBS)
+
+demo: nccl all              ## NCCL's collectives over a chain of three nodes on this machine
+	@test/e2e/demo.sh $(BUILD)
+
+check: nccl all             ## everything that decides whether a change may land, within 20 minutes on two cores
+	@test/check.sh $(BUILD)
+
+check-all: check            ## the full product; long
+	@test/check.sh $(BUILD) all
+
+unit: nccl all
+	@ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS)
+
+e2e: nccl all
+	@python3 -m pytest -q test/e2e --build $(BUILD)
+
+bench: nccl all
+	@python3 test/bench/run.py --build $(BUILD)
+
+lint:
+	@test/lint/run.sh $(BUILD)
+
+tidy: build
+	@run-clang-tidy -quiet -p $(BUILD) '$(CURDIR)/(plugin|tools)/.*'
+
+format:
+	@git ls-files '*.cc' '*.h' | xargs clang-format -i
+
+asan tsan clang: nccl       ## the unit and conformance tests under a sanitizer, or another compiler
+	@$(MAKE) --no-print-directory build PRESET=$@ && ctest --test-dir build/$@ --output-on-failure -j $(JOBS)
+
+fuzz: deps                  ## every decoder, SECONDS each
+	@test/fuzz/run.sh $(or $(SECONDS),60)
+
+docs: all                   ## the generated references
+	@build/nccl-relay knobs > docs/knobs.md
+
+clean:
+	rm -rf build
