@@ -24,14 +24,24 @@ constexpr size_t kPiece = 1 << 20;  // elements brought to the host at a time
 
 class DeviceBuffer {
  public:
-  explicit DeviceBuffer(size_t elements) { CheckCuda(cudaMalloc(&data_, elements * sizeof(float)), "cudaMalloc"); }
-  ~DeviceBuffer() { cudaFree(data_); }
+  // With a communicator the buffer is registered, so that NCCL may hand it to the net as it is. The communicator
+  // outlives it.
+  DeviceBuffer(size_t elements, ncclComm_t comm) : comm_(comm) {
+    CheckCuda(cudaMalloc(&data_, elements * sizeof(float)), "cudaMalloc");
+    if (comm_) CheckNccl(ncclCommRegister(comm_, data_, elements * sizeof(float), &registration_), "ncclCommRegister");
+  }
+  ~DeviceBuffer() {
+    if (registration_) CheckNccl(ncclCommDeregister(comm_, registration_), "ncclCommDeregister");
+    cudaFree(data_);
+  }
   DeviceBuffer(const DeviceBuffer&) = delete;
   DeviceBuffer& operator=(const DeviceBuffer&) = delete;
   float* data() const { return static_cast<float*>(data_); }
 
  private:
-  void* data_;
+  ncclComm_t comm_;
+  void* data_ = nullptr;
+  void* registration_ = nullptr;
 };
 
 // Sums over the ranks.
@@ -48,8 +58,9 @@ class Benchmark {
         collective_(*FindCollective(options.collective)),
         place_{session.environment().rank, session.environment().ranks, options.root},
         table_(options),
-        send_(Largest(collective_.send_count)),
-        recv_(std::max(Largest(collective_.send_count), Largest(collective_.recv_count))) {}
+        send_(Largest(collective_.send_count), options.register_buffers ? session.comm() : nullptr),
+        recv_(std::max(Largest(collective_.send_count), Largest(collective_.recv_count)),
+              options.register_buffers ? session.comm() : nullptr) {}
 
   int Run();
 

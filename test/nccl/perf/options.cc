@@ -27,8 +27,10 @@ constexpr const char* kUsage =
     "  -f FACTOR             from one size to the next, 2\n"
     "  -n ITERS              timed repetitions per size, 20\n"
     "  -w WARMUPS            untimed repetitions of the largest and the smallest size before the first row, 1\n"
-    "  -c CHECKS             verified repetitions per row, each with fresh data, every element compared; 1\n"
+    "  -c CHECKS             verified repetitions per row, each with fresh data, every element compared; 1. Unless 0,\n"
+    "                        the last timed repetition out of place is verified too\n"
     "  -r ROOT               of broadcast and reduce, 0\n"
+    "  -R 0|1                register the buffers with the communicator (wants NCCL_LOCAL_REGISTER=1), 0\n"
     "  --json                one JSON document instead of the table\n"
     "  --hold SECONDS        stay silent that long before each repetition\n"
     "  --exit-after-last     leave without destroying the communicator, right after the own last result\n"
@@ -100,7 +102,7 @@ Options ParseOptions(int argc, char** argv) {
                                  {}};
   Options options;
   std::optional<size_t> min_bytes;
-  for (int c; (c = getopt_long(argc, argv, "b:e:f:n:w:c:r:h", kLong, nullptr)) != -1;) {
+  for (int c; (c = getopt_long(argc, argv, "b:e:f:n:w:c:r:R:h", kLong, nullptr)) != -1;) {
     switch (c) {
       case 'b':
         min_bytes = Size("-b", optarg);
@@ -122,6 +124,9 @@ Options ParseOptions(int argc, char** argv) {
         break;
       case 'r':
         options.root = Integer("-r", optarg, 0);
+        break;
+      case 'R':
+        options.register_buffers = Integer("-R", optarg, 0, 1) == 1;
         break;
       case kJson:
         options.json = true;

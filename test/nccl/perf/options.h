@@ -16,6 +16,7 @@ struct Options {
   int root = 0;       // of broadcast and reduce
   int timeout = 120;  // seconds that any single wait may take
   double hold = 0;    // seconds of silence before each repetition
+  bool register_buffers = false;
   bool json = false;
   bool exit_after_last = false;
 };
