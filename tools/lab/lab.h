@@ -1,0 +1,51 @@
+// One lab from its options to its end: what is decided outside the box (Prepare), what is built inside (Open).
+#pragma once
+#include <string>
+#include <vector>
+
+#include "lab/agents.h"
+#include "lab/environment.h"
+#include "lab/network.h"
+#include "lab/options.h"
+#include "lab/plan.h"
+#include "lab/state.h"
+
+namespace relay::lab {
+
+struct Lab {
+  LabOptions options;
+  std::string name;
+  Plan plan;
+  LinkShape shape;
+  StateDirectory state;
+  std::string log_dir;
+  std::string program;  // this one
+  std::string working_directory;
+  std::vector<NodeFacts> facts;  // as the plan's nodes
+  std::vector<size_t> rank_nodes;
+  std::vector<size_t> agent_nodes;
+};
+
+// Shape or file, at the speed of "1gbit" (empty: 10 Gbit/s).
+Result<fabric::Fabric> LoadFabric(const std::string& topology, const std::string& rate);
+// Mbit/s of "1gbit", "2.5gbit", "100mbit"; 0 of "".
+Result<uint32_t> ParseRate(std::string_view text);
+
+struct PrepareOptions {
+  std::string name;
+  std::vector<std::string> rank_nodes;  // empty: all
+};
+// Claims the lab's place and writes the files that its processes read. Removes what dead labs left.
+Result<Lab> Prepare(const LabOptions& options, const PrepareOptions& prepare);
+
+struct OpenLab {
+  Network network;
+  std::vector<std::pair<pid_t, size_t>> agents;  // process, node
+};
+// Builds the network, starts the agents and makes the lab known. Inside the box.
+Result<OpenLab> Open(const Lab& lab, pid_t outer_pid);
+
+// For a command in the node, without RANK and the like.
+Environment NodeEnvironment(const Lab& lab, size_t node);
+
+}  // namespace relay::lab

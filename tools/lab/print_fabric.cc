@@ -1,0 +1,19 @@
+// "nccl-relay lab fabric": the declaration of a topology, to start one's own from.
+#include <fmt/format.h>
+
+#include "lab/commands.h"
+#include "lab/lab.h"
+
+namespace relay::lab {
+
+int PrintFabricOf(const std::string& topology, const std::string& rate) {
+  const Result<fabric::Fabric> fabric = LoadFabric(topology, rate);
+  if (!fabric) {
+    fmt::print(stderr, "lab: {}\n", fabric.error().what);
+    return kLabFailed;
+  }
+  fmt::print("{}", fabric::PrintFabric(*fabric));
+  return 0;
+}
+
+}  // namespace relay::lab

@@ -1,0 +1,150 @@
+// "nccl-relay lab run": a lab that lives as long as its ranks.
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "base/random.h"
+#include "lab/box.h"
+#include "lab/commands.h"
+#include "lab/counters.h"
+#include "lab/faults.h"
+#include "lab/lab.h"
+#include "lab/process.h"
+#include "lab/supervisor.h"
+
+namespace relay::lab {
+namespace {
+
+constexpr std::chrono::seconds kFarewell{2};  // for what a rank left in its node
+
+Duration ToDuration(double seconds) { return std::chrono::nanoseconds(static_cast<int64_t>(seconds * 1e9)); }
+
+int Complain(const Error& error) {
+  WriteOut(STDERR_FILENO, "lab: " + error.what + "\n");
+  return kLabFailed;
+}
+
+Status StartRanks(Supervisor& supervisor, const RunOptions& options, const Lab& lab, const OpenLab& open) {
+  const size_t per_node = options.ranks_per_node;
+  for (size_t i = 0; i < lab.rank_nodes.size() * per_node; ++i) {
+    const size_t node = lab.rank_nodes[i / per_node], local = i % per_node;
+    Environment environment = NodeEnvironment(lab, node);
+    DescribeRank(environment, {i, lab.rank_nodes.size() * per_node, local, per_node});
+    for (const std::string& assignment : options.lab.env) environment.Apply(assignment);
+    const std::string& name = lab.plan.nodes[node].name;
+    const std::string label = per_node > 1 ? fmt::format("{}.{}| ", name, local) : name + "| ";
+    RELAY_TRY(supervisor.Start(
+        {i, name, label, &open.network.nodes[node], lab.working_directory, options.command, environment.list()}));
+  }
+  return {};
+}
+
+void ArmFaults(Supervisor& supervisor, const std::vector<Fault>& faults, const Lab& lab, const OpenLab& open) {
+  for (const Fault& fault : faults) {
+    supervisor.After(fault.after, [&fault, &lab, &open] {
+      const Status done = ApplyFault(fault, lab.plan, open.network);
+      WriteOut(STDERR_FILENO, fmt::format("lab: {}{}\n", fault.text, done ? "" : " failed: " + done.error().what));
+    });
+  }
+}
+
+Status ReportCounters(const RunOptions& options, const Lab& lab, const OpenLab& open) {
+  if (!options.counters && options.counters_json.empty()) return {};
+  std::vector<NodeCounters> counters;
+  for (size_t i = 0; i < lab.plan.nodes.size(); ++i) {
+    RELAY_TRY(InNetwork(open.network.nodes[i], [&] {
+      counters.push_back(
+          ParseCounters(lab.plan.nodes[i].name, ReadFile("/proc/self/net/dev"), ReadFile("/proc/self/net/snmp")));
+    }));
+  }
+  if (options.counters) WriteOut(STDOUT_FILENO, CountersTable(counters));
+  if (options.counters_json.empty()) return {};
+  return WriteFile(options.counters_json, CountersJson(counters));
+}
+
+// Logs that nobody asked to keep go with the lab; after a failure they are worth a look.
+void ShowAgentLogs(const Lab& lab) {
+  if (!lab.options.log_dir.empty()) return;
+  for (const NodeFacts& facts : lab.facts) {
+    WriteOut(STDERR_FILENO, TailOfLog(facts.agent_log, facts.name + " agent| "));
+  }
+}
+
+int Supervise(const RunOptions& options, const std::vector<Fault>& faults, const Lab& lab, const Inside& inside) {
+  const Result<OpenLab> open = Open(lab, inside.outer_pid);
+  if (!open) {
+    EmptyBox(kFarewell);
+    return Complain(open.error());
+  }
+  Supervisor supervisor({ToDuration(options.timeout), ToDuration(options.grace)}, inside.tie);
+  for (const auto& [pid, node] : open->agents) supervisor.Expect(pid, "the agent of " + lab.plan.nodes[node].name);
+  if (const Status started = StartRanks(supervisor, options, lab, *open); !started) {
+    EmptyBox(kFarewell);
+    return Complain(started.error());
+  }
+  ArmFaults(supervisor, faults, lab, *open);
+  int status = supervisor.Run();
+  if (const Status reported = ReportCounters(options, lab, *open); !reported) {
+    Complain(reported.error());
+    if (status == 0) status = kLabFailed;
+  }
+  EmptyBox(kFarewell);
+  if (status != 0) ShowAgentLogs(lab);
+  return status;
+}
+
+// Hands on what the terminal or a parent asks for; the second time, ends the box at once.
+int AwaitBox(const Box& box) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (int signal : {SIGCHLD, SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  bool asked = false;
+  while (true) {
+    int status = 0;
+    if (::waitpid(box.pid, &status, WNOHANG) == box.pid) {
+      if (!WIFSIGNALED(status)) return WEXITSTATUS(status);
+      fmt::print(stderr, "lab: its first process was killed by signal {}\n", WTERMSIG(status));
+      return ExitStatus(status);
+    }
+    const int signal = ::sigwaitinfo(&set, nullptr);
+    if (signal > 0 && signal != SIGCHLD) ::kill(box.pid, std::exchange(asked, true) ? SIGKILL : SIGTERM);
+  }
+}
+
+Status CheckOptions(const RunOptions& options) {
+  if (options.command.empty()) return Fail(ErrorCode::kUsage, "no command: lab run TOPOLOGY -- COMMAND ARGS...");
+  if (options.ranks_per_node < 1 || options.ranks_per_node > 256) {
+    return Fail(ErrorCode::kUsage, "--ranks-per-node: 1 to 256");
+  }
+  constexpr double kLongest = 7 * 24 * 3600;
+  if (!(options.timeout > 0) || options.timeout > kLongest || !(options.grace >= 0) || options.grace > kLongest) {
+    return Fail(ErrorCode::kUsage, "--timeout and --grace are seconds, at most a week");
+  }
+  return {};
+}
+
+}  // namespace
+
+int Run(const RunOptions& options) {
+  if (const Status fine = CheckOptions(options); !fine) return Complain(fine.error());
+  const std::string name = fmt::format("run-{}-{:04x}", ::getpid(), RandomValue<uint16_t>());
+  const Result<Lab> lab = Prepare(options.lab, {name, options.ranks});
+  if (!lab) return Complain(lab.error());
+  int status = kLabFailed;
+  const Result<std::vector<Fault>> faults = ParseSchedule(lab->plan, options);
+  if (!faults) {
+    status = Complain(faults.error());
+  } else {
+    BlockSignals();
+    const Result<Box> box =
+        MakeBox(true, [&](const Inside& inside) { return Supervise(options, *faults, *lab, inside); });
+    status = box ? AwaitBox(*box) : Complain(box.error());
+  }
+  RemoveState(lab->state.path);
+  return status;
+}
+
+}  // namespace relay::lab
