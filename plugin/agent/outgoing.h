@@ -1,0 +1,50 @@
+// One Connect of a client, from its packet to Connected or Failed.
+#pragma once
+#include <memory>
+
+#include "agent/hop_dialer.h"
+#include "agent/owner_search.h"
+#include "agent/services.h"
+#include "control/socket.h"
+
+namespace relay::agent {
+
+class Outgoing {
+ public:
+  // An open circuit's socket, with the path it takes.
+  struct Opened {
+    Fd socket;
+    control::Connected message;
+  };
+  using Outcome = tl::expected<Opened, RefusedMessage>;
+  // The last thing that happens here: the owner destroys this in it.
+  using Done = std::function<void(Outcome)>;
+
+  // Never calls `done` before it returns. Destroying it tears down what is half open.
+  Outgoing(const Services& services, const control::Connect& connect, Done done);
+  ~Outgoing();
+  Outgoing(const Outgoing&) = delete;
+  Outgoing& operator=(const Outgoing&) = delete;
+
+ private:
+  void Begin();
+  void DialPath(const fabric::Path& path);
+  void OpenToSelf();
+  void HandFarEndTo(ClientId owner);
+  void ReadOpened();
+  OpenMessage MakeOpen() const;
+  void Finish(Outcome outcome);
+
+  const Services& services_;
+  const control::Connect connect_;
+  Done done_;
+  std::string path_;
+  std::unique_ptr<HopDialer> dialer_;
+  // A path to oneself:
+  std::unique_ptr<OwnerSearch> search_;
+  Fd near_;
+  SetupReader reader_;
+  EventLoop::TimerId timer_ = 0;
+};
+
+}  // namespace relay::agent

@@ -1,0 +1,32 @@
+// Looks for the client that owns a token. Registration travels on another socket than OPEN and may be under way, so an
+// unknown token is waited for before it is refused.
+#pragma once
+#include <functional>
+
+#include "agent/services.h"
+
+namespace relay::agent {
+
+class OwnerSearch {
+ public:
+  using Outcome = tl::expected<ClientId, RefusedMessage>;
+  using Done = std::function<void(Outcome)>;
+
+  // Never calls `done` before it returns. Destroying it ends the search.
+  OwnerSearch(const Services& services, const Token& token, Done done);
+  ~OwnerSearch();
+  OwnerSearch(const OwnerSearch&) = delete;
+  OwnerSearch& operator=(const OwnerSearch&) = delete;
+
+ private:
+  void Look();
+  void Finish(Outcome outcome);
+
+  const Services& services_;
+  const Token token_;
+  Done done_;
+  TokenRegistry::WaitId wait_ = 0;
+  EventLoop::TimerId timer_ = 0;
+};
+
+}  // namespace relay::agent

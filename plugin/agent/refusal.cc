@@ -1,0 +1,78 @@
+#include "agent/refusal.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <vector>
+
+namespace relay::agent {
+namespace {
+
+bool LinkIsDown(int err) {
+  return err == ENETDOWN || err == ENETUNREACH || err == ENODEV || err == EADDRNOTAVAIL || err == ENXIO;
+}
+
+}  // namespace
+
+std::string HashText(uint64_t agreement) {
+  char text[20];
+  snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(agreement));
+  return text;
+}
+
+RefusedMessage Refuse(const LocalNode& node, RefusedCode code, Again again, std::string sentence) {
+  return {node.node().id, again == Again::kCannotHelp, code, std::move(sentence)};
+}
+
+RefusedMessage RefuseDisagreement(const LocalNode& node, const Disagreement& d) {
+  const std::string other = d.other_name.empty() ? node.NameOf(d.other) : d.other_name;
+  return Refuse(node, RefusedCode::kAgreement, Again::kCannotHelp,
+                node.name() + " and " + other + " hold different fabrics (" + node.name() + " " +
+                    HashText(node.agreement) + ", " + other + " " + HashText(d.theirs) +
+                    "): compare the files that NCCL_RELAY_FABRIC names on both");
+}
+
+bool OnlyThrough(const fabric::Fabric& fabric, const Question& question) {
+  if (question.through == question.from || question.through == question.to) return false;
+  std::vector<bool> seen(fabric.nodes.size());
+  std::vector<size_t> open{question.from};
+  seen[question.from] = seen[question.through] = true;
+  while (!open.empty()) {
+    size_t at = open.back();
+    open.pop_back();
+    if (at == question.to) return false;
+    for (const fabric::Link& link : fabric.links) {
+      for (auto [near, far] : {std::pair(link.a.node, link.b.node), std::pair(link.b.node, link.a.node)}) {
+        if (near != at || seen[far]) continue;
+        seen[far] = true;
+        open.push_back(far);
+      }
+    }
+  }
+  return true;
+}
+
+RefusedMessage RefuseUnanswered(const LocalNode& node, const Unanswered& u) {
+  const auto& route = u.open.route;
+  const RouteHop& hop = route[u.open.hop];
+  const std::string next = node.NameOf(hop.to), source = node.NameOf(route.front().from),
+                    destination = node.NameOf(route.back().to);
+  const std::string link = node.name() + "-" + next;
+  if (LinkIsDown(u.sys_errno)) {
+    return Refuse(node, RefusedCode::kLinkDown, Again::kMayHelp,
+                  "link " + link + " is down at " + node.name() + " (" + u.where + "): it is on the way from " +
+                      source + " to " + destination);
+  }
+  const std::string nobody = "no agent answers";
+  const std::string where = " (" + u.where + "): start `nccl-relay agent` there";
+  if (hop.to == route.back().to) {
+    return Refuse(node, RefusedCode::kNoAgent, Again::kMayHelp, nobody + " on " + next + " over link " + link + where);
+  }
+  auto from = fabric::FindNode(node.fabric, route.front().from), to = fabric::FindNode(node.fabric, route.back().to),
+       through = fabric::FindNode(node.fabric, hop.to);
+  bool only = from && to && through && OnlyThrough(node.fabric, {*from, *to, *through});
+  return Refuse(node, RefusedCode::kNoAgent, Again::kMayHelp,
+                destination + " is joined to " + source + (only ? " only" : "") + " through " + next + ", where " +
+                    nobody + " over link " + link + where);
+}
+
+}  // namespace relay::agent

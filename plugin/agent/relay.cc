@@ -1,0 +1,29 @@
+#include "agent/relay.h"
+
+#include <cinttypes>
+
+#include "base/log.h"
+
+namespace relay::agent {
+
+void Relay::Join(RelayedCircuit::Facts facts, RelayedCircuit::Sides sides, Budget::Lease lease) {
+  uint64_t id = next_++;
+  RELAY_INFO("relaying circuit %016" PRIx64 ".%u.%u: %s", facts.name.connection, facts.name.circuit, facts.name.epoch,
+             facts.path.c_str());
+  auto done = [this, id] {
+    auto node = circuits_.extract(id);
+    const RelayedCircuit& c = *node.mapped();
+    RELAY_INFO("circuit %016" PRIx64 ".%u.%u ended: %" PRIu64 " bytes forward, %" PRIu64 " backward",
+               c.facts().name.connection, c.facts().name.circuit, c.facts().name.epoch, c.bytes_forward(),
+               c.bytes_backward());
+  };
+  auto circuit = std::make_unique<RelayedCircuit>(RelayedCircuit::Tools{loop_, pipes_, counters_}, std::move(facts),
+                                                  std::move(sides), std::move(lease), std::move(done));
+  if (auto started = circuit->Start(); !started) {
+    RELAY_WARN("a circuit cannot be relayed: %s", started.error().what.c_str());
+    return;
+  }
+  circuits_[id] = std::move(circuit);
+}
+
+}  // namespace relay::agent
