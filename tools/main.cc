@@ -15,6 +15,11 @@ using relay::lab::ExecOptions;
 using relay::lab::LabOptions;
 using relay::lab::RunOptions;
 
+// Given once per value: what follows may be the topology.
+CLI::Option* Repeated(CLI::App& app, const char* name, std::vector<std::string>& values, const char* help) {
+  return app.add_option(name, values, help)->type_size(1)->allow_extra_args(false);
+}
+
 void AddLabOptions(CLI::App& app, LabOptions& lab) {
   app.add_option("TOPOLOGY", lab.topology, "chain:N ring:N star:N grid:RxC full:N, or a fabric.json")->required();
   app.add_option("--rate", lab.rate, "shape every link, each way: 1gbit, 100mbit (default: unshaped)");
@@ -24,24 +29,24 @@ void AddLabOptions(CLI::App& app, LabOptions& lab) {
       ->capture_default_str();
   app.add_option("--agents", lab.agents, "start agents in: auto (nodes without a rank), all, none, or A,B")
       ->capture_default_str();
-  app.add_option("--no-auto-agent", lab.no_auto_agents, "nodes whose ranks start no agent: A,B");
-  app.add_option("--node-fabric", lab.node_fabrics, "another fabric file for one node: B=other.json");
-  app.add_option("--env", lab.env, "K=V for every rank and agent; K= unsets");
+  Repeated(app, "--no-auto-agent", lab.no_auto_agents, "nodes whose ranks start no agent: A,B");
+  Repeated(app, "--node-fabric", lab.node_fabrics, "another fabric file for one node: B=other.json");
+  Repeated(app, "--env", lab.env, "K=V for every rank and agent; K= unsets");
   app.add_option("--log-dir", lab.log_dir, "keep the agents' logs here");
 }
 
 void AddRunOptions(CLI::App& app, RunOptions& run) {
   AddLabOptions(app, run.lab);
   app.add_option("--ranks-per-node", run.ranks_per_node, "commands per node")->capture_default_str();
-  app.add_option("--ranks", run.ranks, "nodes with ranks, rank 0 first: A,C (default: all)")->delimiter(',');
+  Repeated(app, "--ranks", run.ranks, "nodes with ranks, rank 0 first: A,C (default: all)")->delimiter(',');
   app.add_option("--timeout", run.timeout, "seconds until the run is ended with status 124")->capture_default_str();
   app.add_option("--grace", run.grace, "seconds that others have after one failed")->capture_default_str();
   app.add_flag("--counters", run.counters, "print every interface's bytes at the end");
   app.add_option("--counters-json", run.counters_json, "write them to a file");
-  app.add_option("--cut", run.cuts, "take a link down: A-B@3s after the ranks' start, or A/ab@3s for one cable");
-  app.add_option("--drop", run.drops, "swallow every packet of a link, which stays up: A-B@3s");
-  app.add_option("--kill", run.kills, "kill every process of a node: B@4s");
-  app.add_option("--kill-agent", run.agent_kills, "kill the agents of a node: B@4s");
+  Repeated(app, "--cut", run.cuts, "take a link down: A-B@3s after the ranks' start, or A/ab@3s for one cable");
+  Repeated(app, "--drop", run.drops, "swallow every packet of a link, which stays up: A-B@3s");
+  Repeated(app, "--kill", run.kills, "kill every process of a node: B@4s");
+  Repeated(app, "--kill-agent", run.agent_kills, "kill the agents of a node: B@4s");
 }
 
 // What follows the first "--" is the command, whatever it looks like.

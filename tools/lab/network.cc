@@ -54,11 +54,14 @@ bool AllRunning(const PlanNode& node, Control control) {
 Status AwaitCarriers(const Plan& plan, const Network& network) {
   const SystemClock clock;
   const TimePoint deadline = clock.Now() + std::chrono::seconds(10);
+  const Fd hub(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   for (size_t i = 0; i < plan.nodes.size(); ++i) {
     bool running = false;
     while (true) {
       RELAY_TRY(InNetwork(network.nodes[i], [&] { running = AllRunning(plan.nodes[i], plan.control); }));
-      if (running) break;
+      // A bridge forwards nothing from a port before that.
+      const bool switched = plan.control == Control::kNone || IsRunning(hub.get(), HubPort(i));
+      if (running && switched) break;
       if (clock.Now() > deadline) {
         return Fail(ErrorCode::kSystem, fmt::format("an interface of {} did not come up", plan.nodes[i].name));
       }

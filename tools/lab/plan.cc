@@ -143,8 +143,9 @@ Result<Fabric> DeclareShape(const Topology& topology, uint32_t speed_mbit) {
     const size_t twin = ++twins[std::minmax({cable.a, cable.b})];
     const auto add_port = [&](size_t from, size_t to, size_t host) {
       auto& ports = fabric.nodes[from].ports;
-      const std::string name =
-          Lower(topology.nodes[from] + topology.nodes[to]) + (twin > 1 ? std::to_string(twin) : "");
+      std::string name = Lower(topology.nodes[from] + topology.nodes[to]);
+      // From L to O it would be the loopback interface's.
+      if (twin > 1 || name == "lo") name += std::to_string(twin);
       ports.push_back({name, {CableAddress(i, host)}, speed_mbit, fabric::PortKind::kTcp});
       return LinkEnd{from, ports.size() - 1};
     };

@@ -42,11 +42,26 @@ Status StartRanks(Supervisor& supervisor, const RunOptions& options, const Lab& 
   return {};
 }
 
+const char* FaultName(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::kCut:
+      return "cut";
+    case FaultKind::kDrop:
+      return "drop";
+    case FaultKind::kKill:
+      return "kill";
+    case FaultKind::kKillAgent:
+      return "kill-agent";
+  }
+  return "?";
+}
+
 void ArmFaults(Supervisor& supervisor, const std::vector<Fault>& faults, const Lab& lab, const OpenLab& open) {
   for (const Fault& fault : faults) {
     supervisor.After(fault.after, [&fault, &lab, &open] {
       const Status done = ApplyFault(fault, lab.plan, open.network);
-      WriteOut(STDERR_FILENO, fmt::format("lab: {}{}\n", fault.text, done ? "" : " failed: " + done.error().what));
+      WriteOut(STDERR_FILENO, fmt::format("lab: {} {}{}\n", FaultName(fault.kind), fault.text,
+                                          done ? "" : " failed: " + done.error().what));
     });
   }
 }

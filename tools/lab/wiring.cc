@@ -14,8 +14,28 @@ constexpr uint32_t kControlMbit = 100;
 constexpr uint32_t kControlMtu = 1500;
 constexpr char kBridge[] = "hub";
 
-// Bursts of a quarter of a millisecond's worth would do for the rate; a few large segments must fit whole, or the
-// kernel cuts them up. Twenty milliseconds of queue keep one TCP stream busy and its latency bounded.
+// Indices are unique in the whole lab: where both ends of a cable have the same one, the kernel takes them for one
+// device and announces the carrier up to a second late.
+class CableText {
+ public:
+  struct End {
+    std::string interface, space;  // space: a path, or empty for the hub's
+  };
+  std::string operator()(const End& a, const End& b, uint32_t mtu) {
+    const std::string first = EndText(a, mtu);
+    return fmt::format("link add {} type veth peer {}\n", first, EndText(b, mtu));
+  }
+
+ private:
+  std::string EndText(const End& end, uint32_t mtu) {
+    return fmt::format("name {} index {} mtu {}{}", end.interface, next_index_++, mtu,
+                       end.space.empty() ? "" : " netns " + end.space);
+  }
+  int next_index_ = 100;
+};
+
+// A burst is a millisecond's worth, and at least a few of the largest segments: what does not fit whole is cut up.
+// Twenty milliseconds of queue keep one TCP stream busy and its latency bounded.
 std::string TokenBucket(const std::string& interface, uint32_t rate_mbit) {
   const uint64_t bytes_per_ms = uint64_t{rate_mbit} * 125;
   const uint64_t burst = std::max<uint64_t>(256 * 1024, bytes_per_ms);
@@ -24,7 +44,7 @@ std::string TokenBucket(const std::string& interface, uint32_t rate_mbit) {
 }
 
 // Ports without a cable still exist: the lab holds their far end.
-std::string ParkedLinks(const Plan& plan, const LinkShape& shape, NamespacePaths paths) {
+std::string ParkedLinks(const Plan& plan, const LinkShape& shape, NamespacePaths paths, CableText& cable) {
   std::set<std::pair<size_t, size_t>> wired;
   for (const fabric::Link& link : plan.fabric.links) {
     wired.emplace(link.a.node, link.a.port);
@@ -34,36 +54,37 @@ std::string ParkedLinks(const Plan& plan, const LinkShape& shape, NamespacePaths
   for (size_t n = 0; n < plan.nodes.size(); ++n) {
     for (size_t p = 0; p < plan.nodes[n].interfaces.size(); ++p) {
       if (wired.contains({n, p})) continue;
-      out += fmt::format("link add name park{}-{} mtu {} type veth peer name {} mtu {} netns {}\n", n, p, shape.mtu,
-                         plan.nodes[n].interfaces[p].name, shape.mtu, paths[n]);
-      out += fmt::format("link set dev park{}-{} up\n", n, p);
+      const std::string park = fmt::format("park{}-{}", n, p);
+      out += cable({park, ""}, {plan.nodes[n].interfaces[p].name, paths[n]}, shape.mtu);
+      out += fmt::format("link set dev {} up\n", park);
     }
   }
   return out;
 }
 
-std::string ControlLinks(const Plan& plan, NamespacePaths paths) {
+std::string ControlLinks(const Plan& plan, NamespacePaths paths, CableText& cable) {
   if (plan.control == Control::kNone) return "";
   const bool lan = plan.control == Control::kLan;
   std::string out = lan ? fmt::format("link add name {} type bridge\nlink set dev {} up\n", kBridge, kBridge) : "";
   for (size_t n = 0; n < plan.nodes.size(); ++n) {
-    out += fmt::format("link add name ctl{} mtu {} type veth peer name {} mtu {} netns {}\n", n, kControlMtu,
-                       kControlInterface, kControlMtu, paths[n]);
-    out += fmt::format("link set dev ctl{}{} up\n", n, lan ? fmt::format(" master {}", kBridge) : "");
+    out += cable({HubPort(n), ""}, {kControlInterface, paths[n]}, kControlMtu);
+    out += fmt::format("link set dev {}{} up\n", HubPort(n), lan ? fmt::format(" master {}", kBridge) : "");
   }
   return out;
 }
 
 }  // namespace
 
+std::string HubPort(size_t node) { return fmt::format("ctl{}", node); }
+
 std::string HubLinks(const Plan& plan, const LinkShape& shape, NamespacePaths paths) {
+  CableText cable;
   std::string out;
   for (const fabric::Link& link : plan.fabric.links) {
-    out += fmt::format("link add name {} mtu {} netns {} type veth peer name {} mtu {} netns {}\n",
-                       fabric::PortAt(plan.fabric, link.a).name, shape.mtu, paths[link.a.node],
-                       fabric::PortAt(plan.fabric, link.b).name, shape.mtu, paths[link.b.node]);
+    out += cable({fabric::PortAt(plan.fabric, link.a).name, paths[link.a.node]},
+                 {fabric::PortAt(plan.fabric, link.b).name, paths[link.b.node]}, shape.mtu);
   }
-  return out + ParkedLinks(plan, shape, paths) + ControlLinks(plan, paths);
+  return out + ParkedLinks(plan, shape, paths, cable) + ControlLinks(plan, paths, cable);
 }
 
 std::string NodeLinks(const Plan& plan, size_t node) {
@@ -99,7 +120,7 @@ std::string NodeQueues(const Plan& plan, size_t node, const LinkShape& shape) {
 std::string HubQueues(const Plan& plan) {
   std::string out;
   if (plan.control != Control::kLan) return out;
-  for (size_t n = 0; n < plan.nodes.size(); ++n) out += TokenBucket(fmt::format("ctl{}", n), kControlMbit);
+  for (size_t n = 0; n < plan.nodes.size(); ++n) out += TokenBucket(HubPort(n), kControlMbit);
   return out;
 }
 

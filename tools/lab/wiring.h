@@ -16,6 +16,9 @@ struct LinkShape {
 // What "netns" takes for each node of the plan.
 using NamespacePaths = std::span<const std::string>;
 
+// The hub's end of a node's control cable.
+std::string HubPort(size_t node);
+
 // Run once, in the hub's namespace: the cables, and the control network's hub.
 std::string HubLinks(const Plan& plan, const LinkShape& shape, NamespacePaths paths);
 // Run in the node's namespace: addresses, up, routes.
