@@ -60,6 +60,13 @@ TEST(FindPath, OfTwinCablesTheFirstIsTaken) {
   EXPECT_THAT(FindPath(maker.fabric(), 1, 0)->links, ElementsAre(0));
 }
 
+TEST(FindPath, OfTwoEqualWaysTheOneWithTheFirstLinkFirstIsTaken) {
+  FabricMaker maker(4);
+  maker.Join(0, 2, 10, 1).Join(0, 1, 10, 1).Join(1, 3, 10, 1).Join(2, 3, 10, 1);
+  EXPECT_THAT(FindPath(maker.fabric(), 0, 3)->links, ElementsAre(0, 3));
+  EXPECT_THAT(FindPath(maker.fabric(), 3, 0)->links, ElementsAre(2, 1));
+}
+
 TEST(FindPath, WithoutAPathSaysWhatIsReached) {
   FabricMaker maker(4);
   maker.Join(0, 1, 1).Join(2, 3, 1);
@@ -120,12 +127,14 @@ Fabric ArbitraryFabric() {
   const auto nodes = *rc::gen::inRange<size_t>(2, 7);
   FabricMaker maker(nodes);
   const auto links = *rc::gen::inRange<size_t>(0, 12);
+  // Where all links are alike, only the order of links tells paths apart.
+  const auto alike = *rc::gen::arbitrary<bool>();
   for (size_t i = 0; i < links; ++i) {
     const auto x = *rc::gen::inRange<size_t>(0, nodes);
     const auto y = (x + *rc::gen::inRange<size_t>(1, nodes)) % nodes;
-    const auto speed = *rc::gen::element<uint32_t>(0, 10, 100);
-    const auto latency = *rc::gen::element<uint32_t>(0, 1, 2);
-    maker.Join(x, y, speed, latency, *rc::gen::arbitrary<bool>() ? PortKind::kRdma : PortKind::kTcp);
+    const auto speed = alike ? 10 : *rc::gen::element<uint32_t>(0, 10, 100);
+    const auto latency = alike ? 1 : *rc::gen::element<uint32_t>(0, 1, 2);
+    maker.Join(x, y, speed, latency, !alike && *rc::gen::arbitrary<bool>() ? PortKind::kRdma : PortKind::kTcp);
   }
   return maker.fabric();
 }
