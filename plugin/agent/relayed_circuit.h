@@ -1,6 +1,6 @@
 // Two hops joined: bytes are spliced from each socket to the other through a pipe and never enter user space. The end
 // of one side's stream is passed on after the last byte; a broken side ends the other one too, but not before what it
-// had sent has left.
+// had sent has left. The process must ignore SIGPIPE, because splice has no MSG_NOSIGNAL.
 #pragma once
 #include <array>
 #include <functional>

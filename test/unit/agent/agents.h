@@ -3,6 +3,7 @@
 #pragma once
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <signal.h>
 
 #include <atomic>
 #include <chrono>
@@ -22,6 +23,9 @@
 namespace relay::agent {
 
 constexpr auto kPatience = std::chrono::seconds(20);
+
+// As the agent's program does: splice has no MSG_NOSIGNAL.
+inline const bool kSigpipeIgnored = signal(SIGPIPE, SIG_IGN) != SIG_ERR;
 
 inline bool Eventually(const std::function<bool()>& condition) {
   auto deadline = std::chrono::steady_clock::now() + kPatience;
