@@ -15,6 +15,7 @@
 #include "agent/interfaces.h"
 #include "agent/options.h"
 #include "agent/refusal.h"
+#include "agent/scheduling.h"
 #include "base/log.h"
 
 namespace relay::agent {
@@ -133,6 +134,7 @@ Result<Ended> Serve(const Arguments& arguments, StatusPipe& status) {
   RELAY_TRY(agent);
   // Whatever file system this was started in may be unmounted.
   if (arguments.auto_started && chdir("/") != 0) RELAY_TRACE("cannot leave the folder this was started in");
+  if (!RunUrgently()) RELAY_INFO("the agent runs at normal priority: it may not set another (CAP_SYS_NICE)");
   Announce(**agent, names);
   status.Say("ready");
   loop.Run();
