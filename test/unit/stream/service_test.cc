@@ -37,10 +37,11 @@ TEST(Service, DrivesAConnectionThatNcclLeavesAlone) {
   Served pair;
   auto out = Pattern(5 << 20, 1);
   std::vector<std::byte> in(out.size());
-  StreamPair::Post(*pair.receiver, in.data(), in.size());
+  auto* recv = StreamPair::Post(*pair.receiver, in.data(), in.size());
   StreamPair::Post(*pair.sender, out.data(), out.size());
   // Nobody tests: only the service can move the bytes and the acknowledgement.
   EXPECT_TRUE(Within(std::chrono::seconds(20), [&] { return pair.send_counters.messages_sent == 1; }));
+  EXPECT_TRUE(StreamPair::Done(recv));
   EXPECT_EQ(in, out);
 }
 

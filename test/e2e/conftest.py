@@ -1,0 +1,109 @@
+"""Fixtures of the lab tests: fabrics of network namespaces, the shipped files, the real NCCL."""
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--build", default=str(ROOT / "build/release"), help="the build folder")
+    parser.addoption("--whole", action="store_true", help="the full product of cases, long")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "nccl: needs the real NCCL (test/nccl/fetch.sh)")
+
+
+@dataclass
+class Run:
+    """What one `nccl-relay lab run` left behind."""
+
+    status: int
+    output: str
+    seconds: float
+    counters: dict
+    agent_logs: dict
+
+    def text(self):
+        logs = "".join(f"--- agent {node}\n{log}" for node, log in self.agent_logs.items())
+        return f"exit {self.status} after {self.seconds:.1f} s\n{self.output}\n{logs}"
+
+    def ok(self):
+        assert self.status == 0, self.text()
+        return self
+
+    def failed(self):
+        assert self.status != 0, self.text()
+        return self
+
+    def says(self, *words):
+        """One line of the ranks' output holds all these words."""
+        for line in self.output.splitlines():
+            if all(word in line for word in words):
+                return line
+        raise AssertionError(f"no line with {words} in\n{self.text()}")
+
+
+@dataclass
+class Lab:
+    build: pathlib.Path
+    env: dict = field(default_factory=dict)
+
+    @property
+    def binary(self):
+        return str(self.build / "nccl-relay")
+
+    @property
+    def rank(self):
+        return str(self.build / "test/nccl/rank.sh")
+
+    def run(self, topology, *command, options=(), env=None, deadline=300):
+        with tempfile.TemporaryDirectory() as logs:
+            counters = os.path.join(logs, "counters.json")
+            args = [self.binary, "lab", "run", topology, "--log-dir", logs, "--counters-json", counters]
+            args += [*options]
+            for name, value in {**self.env, **(env or {})}.items():
+                args += ["--env", f"{name}={value}"]
+            args += ["--", *command]
+            start = time.monotonic()
+            done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=deadline,
+                                  stdin=subprocess.DEVNULL, text=True, errors="replace")
+            seconds = time.monotonic() - start
+            measured = {}
+            if os.path.exists(counters):
+                measured = json.loads(pathlib.Path(counters).read_text() or "{}")
+            agent_logs = {p.stem.removeprefix("agent-"): p.read_text(errors="replace")
+                          for p in sorted(pathlib.Path(logs).glob("agent-*.log"))}
+        return Run(done.returncode, done.stdout, seconds, measured, agent_logs)
+
+    def nccl(self, topology, *commands, **kwargs):
+        """Each command is a nccl_perf command line; all run one after the other on every rank."""
+        script = " && ".join(f"{self.rank} {c}" for c in commands)
+        return self.run(topology, "sh", "-c", script, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def whole(request):
+    return request.config.getoption("--whole")
+
+
+@pytest.fixture(scope="session")
+def build(request):
+    return pathlib.Path(request.config.getoption("--build")).resolve()
+
+
+@pytest.fixture
+def lab(build):
+    if not (build / "test/nccl/nccl_perf").exists():
+        if os.environ.get("CI"):
+            pytest.fail("the real NCCL is missing, and a change may not land without it")
+        pytest.skip("no real NCCL: run test/nccl/fetch.sh build/nccl and build again")
+    # Guard mode: device memory faults when anything but a kernel or a copy engine touches it.
+    return Lab(build, {"FAKECUDA_GUARD": "1", "NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "INIT,NET,ENV"})
