@@ -264,23 +264,21 @@ class AgentProgram : public testing::Test {
     environment_["NCCL_RELAY_FABRIC"] = folder_ + "/fabric.json";
   }
 
-  struct Outcome {
-    std::string status;
-    pid_t started = 0;
+  struct Started {
+    pid_t pid = 0;
+    Fd status;
   };
-  Outcome Run(std::vector<std::string> words) {
+  Started Begin(std::vector<std::string> words) {
     int ends[2];
     EXPECT_EQ(pipe2(ends, O_CLOEXEC), 0);
-    Outcome out;
-    out.started = fork();
-    if (out.started == 0) {
+    pid_t pid = fork();
+    if (pid == 0) {
       for (const auto& [name, value] : environment_) setenv(name.c_str(), value.c_str(), 1);
       int status = dup2(ends[1], 200);
-      // Without exec, nothing else closes what other threads of the test have open.
+      // Without exec, nothing else closes what the test has open.
       close_range(3, 199, 0);
       close_range(201, ~0U, 0);
-      int quiet = open("/dev/null", O_WRONLY);
-      dup2(quiet, 2);
+      dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2);
       words.insert(words.begin(), "agent");
       words.insert(words.end(), {"--status-fd", std::to_string(status)});
       std::vector<char*> argv;
@@ -289,11 +287,19 @@ class AgentProgram : public testing::Test {
       _exit(Main(static_cast<int>(words.size()), argv.data()));
     }
     close(ends[1]);
-    Fd reading(ends[0]);
+    return {pid, Fd(ends[0])};
+  }
+  struct Outcome {
+    std::string status;
+    pid_t started = 0;
+  };
+  static Outcome End(const Started& started) {
+    Outcome out{{}, started.pid};
     char byte;
-    while (WaitFor(reading.get(), POLLIN) && read(reading.get(), &byte, 1) == 1) out.status += byte;
+    while (WaitFor(started.status.get(), POLLIN) && read(started.status.get(), &byte, 1) == 1) out.status += byte;
     return out;
   }
+  Outcome Run(std::vector<std::string> words) { return End(Begin(std::move(words))); }
   static int ExitOf(pid_t pid) {
     int status = -1;
     waitpid(pid, &status, 0);
@@ -369,11 +375,10 @@ TEST_F(AgentProgram, ServesAndEndsOnSigterm) {
 TEST_F(AgentProgram, OfSeveralStartedAtOnceOneServesAndEndsWhenIdle) {
   Declare(FabricHere());
   environment_["NCCL_RELAY_LINGER"] = "300ms";
-  std::vector<Outcome> outcomes(8);
-  std::vector<std::thread> starters;
-  for (auto& outcome : outcomes) starters.emplace_back([&] { outcome = Run({"--auto"}); });
-  for (auto& starter : starters) starter.join();
-  for (auto& outcome : outcomes) {
+  std::vector<Started> all;
+  for (int i = 0; i < 8; ++i) all.push_back(Begin({"--auto"}));
+  for (const Started& started : all) {
+    Outcome outcome = End(started);
     EXPECT_EQ(outcome.status, "ready\n");
     EXPECT_EQ(ExitOf(outcome.started), 0) << "the started process ends at once";
   }
