@@ -7,7 +7,9 @@
 #include <CLI/CLI.hpp>
 
 #include "agent/main_entry.h"
+#include "ask.h"
 #include "lab/commands.h"
+#include "relay/knobs.h"
 
 namespace {
 
@@ -73,6 +75,9 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", RELAY_VERSION);
   app.require_subcommand(1);
   app.add_subcommand("agent", "relay for this node: see \"nccl-relay agent --help\"");
+  CLI::App* status = app.add_subcommand("status", "what this node's agent serves and relays, as JSON");
+  CLI::App* fabric = app.add_subcommand("fabric", "the fabric as this node's agent knows it: a valid declaration");
+  CLI::App* knobs = app.add_subcommand("knobs", "every NCCL_RELAY_ variable, as a Markdown table");
   CLI::App* lab = app.add_subcommand("lab", "a fabric in a box: network namespaces as nodes");
   lab->require_subcommand(1);
 
@@ -101,9 +106,11 @@ int Main(int argc, char** argv) {
   try {
     app.parse(reversed);
   } catch (const CLI::ParseError& error) {
-    const int status = app.exit(error);
-    return status == 0 ? 0 : 2;
+    return app.exit(error) == 0 ? 0 : 2;
   }
+  if (*status) return relay::tools::AskAgent("status");
+  if (*fabric) return relay::tools::AskAgent("fabric");
+  if (*knobs) return std::fputs(relay::KnobsReference().c_str(), stdout) < 0;
   run.command = arguments.command;
   exec.command = arguments.command.empty() ? std::vector<std::string>{"sh"} : arguments.command;
   if (*run_command) return relay::lab::Run(run);

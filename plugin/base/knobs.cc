@@ -166,7 +166,9 @@ std::optional<std::string_view> NearestKnob(std::string_view unknown) {
 }
 
 std::string KnobsReference() {
-  std::string out = "| variable | kind | default | range | meaning |\n|---|---|---|---|---|\n";
+  std::string out =
+      "# Knobs\n\nEvery environment variable of nccl-relay. A wrong name or value stops the start with a sentence.\n\n"
+      "| variable | kind | default | range | meaning |\n|---|---|---|---|---|\n";
   for (const Row& row : kRows) {
     out += std::string("| `") + row.name + "` | " + row.type + " | " + (*row.fallback ? row.fallback : "unset") +
            " | " + row.range + " | " + row.help + " |\n";

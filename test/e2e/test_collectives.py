@@ -93,6 +93,6 @@ def test_one_node_talks_to_itself(lab):
 
 @pytest.mark.nccl
 def test_nccl_alone_fails_on_the_chain(lab):
-    run = lab.nccl("chain:3", "all_reduce -b 8 -e 8", options=["--control", "none", "--timeout", "20"],
+    run = lab.nccl("chain:3", "all_reduce -b 8 -e 8", options=["--control", "none", "--timeout", "8"],
                    env={"NCCL_NET_PLUGIN": "none", "NCCL_NET": "Socket"})
     run.failed()

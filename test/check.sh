@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# What `make check` runs: lint, unit and conformance tests, the real NCCL over lab fabrics, gates, sanitizers, fuzzers.
+# usage: check.sh build/release [all]
+set -uo pipefail
+cd "$(dirname "$0")/.."
+build=$1 whole=${2:-} bad=() passed=0
+jobs=$(nproc)
+
+step() { # name, command...
+  local name=$1 start=$SECONDS
+  shift
+  echo "== $name"
+  if "$@"; then
+    passed=$((passed + 1))
+    echo "== $name: passed, $((SECONDS - start)) s"
+  else
+    bad+=("$name")
+    echo "== $name: FAILED, $((SECONDS - start)) s"
+  fi
+}
+sanitized() { # a build with a sanitizer, its unit tests, and the real NCCL through it on a chain
+  local preset=$1
+  shift
+  cmake --preset "$preset" --log-level=WARNING && cmake --build "build/$preset" -j "$jobs" &&
+    ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure -E '^(lab|nccl\.)' | tail -n 5 &&
+    /usr/bin/python3 -m pytest -q test/e2e/test_sanitized.py --build "build/$preset" "$@"
+}
+pytest_args=(-q --build "$build")
+seconds=5 gates=--gates
+if [ "$whole" = all ]; then
+  pytest_args+=(--whole)
+  seconds=60 gates=
+fi
+
+step lint test/lint/run.sh "$build"
+step "unit and conformance" ctest --test-dir "$build" -j "$jobs" --output-on-failure
+step "lab and real NCCL" /usr/bin/python3 -m pytest "${pytest_args[@]}" --ignore test/e2e/test_sanitized.py test/e2e
+step gates /usr/bin/python3 test/bench/run.py --build "$build" $gates
+step "address and undefined behaviour sanitizers" sanitized asan
+step "thread sanitizer" sanitized tsan
+step fuzzers test/fuzz/run.sh "$seconds"
+
+echo "${#bad[@]} failed, $passed passed in $SECONDS s"
+for name in ${bad[@]+"${bad[@]}"}; do echo "FAILED: $name"; done
+echo "$passed passed, ${#bad[@]} failed"
+[ ${#bad[@]} = 0 ]

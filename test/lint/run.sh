@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Everything that can be said about the tree without running it. usage: run.sh build/release
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+build=${1:-build/release} bad=0
+step() {
+  "$@" || {
+    echo "lint: $* failed" >&2
+    bad=1
+  }
+}
+formatted() {
+  git ls-files '*.cc' '*.h' | grep -v '^include/relay/' | xargs clang-format --dry-run -Werror
+}
+short_enough() { # a file that outgrows its idea is split
+  git ls-files 'plugin/*.cc' 'plugin/*.h' 'include/*.h' 'tools/*.cc' 'tools/*.h' | xargs wc -l |
+    awk '$2 != "total" && $1 > 450 {print $2 ": " $1 " lines"; bad = 1} END {exit bad}'
+}
+clang_too() { # warnings as errors, with the other compiler
+  git ls-files 'plugin/*.cc' 'tools/*.cc' | xargs -P "$(nproc)" -I{} clang++ -std=c++20 -fsyntax-only -Iinclude -Iplugin \
+    -Itools -DRELAY_VERSION='"0"' -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror {}
+}
+knobs_documented() { diff <("$build/nccl-relay" knobs) docs/knobs.md; }
+
+step python3 test/lint/check_layers.py .
+step python3 test/lint/check_docs.py .
+step test/lint/check_so.sh "$build/libnccl-net-relay.so" 2.35
+step formatted
+step short_enough
+step knobs_documented
+step shellcheck -x $(git ls-files '*.sh') test/nccl/rank.sh.in .ci/run
+step clang_too
+exit "$bad"
