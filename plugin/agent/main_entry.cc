@@ -107,6 +107,16 @@ void Announce(const Agent& agent, const std::vector<std::string>& names) {
              HashText(agent.node().agreement).c_str());
 }
 
+// Its starter waits for the process that it started, which ends here; the agent itself becomes nobody's child. Not
+// earlier, because an agent that fails before would be left, ended, to whoever collects orphans, and in a container that
+// may be nobody.
+void LeaveStarter(const std::vector<int>& listeners) {
+  pid_t pid = fork();
+  if (pid > 0) _exit(0);
+  if (pid < 0) RELAY_WARN("the agent stays in the foreground: it cannot fork");
+  ControlSocket::ListenAgain(listeners);
+}
+
 struct Ended {
   bool served_by_other = false;
 };
@@ -124,14 +134,17 @@ Result<Ended> Serve(const Arguments& arguments, StatusPipe& status) {
   if (!socket && taken && arguments.auto_started) return Ended{true};
   RELAY_TRY(socket);
   const std::vector<std::string> names = socket->names();
+  std::vector<int> listeners;
+  for (const Fd& fd : socket->fds()) listeners.push_back(fd.get());
 
   SystemClock clock;
   EventLoop loop(clock);
-  Fd signals;
-  RELAY_TRY(WatchSignals(loop, signals));
   AgentOptions options{std::move(*node), knobs->linger, arguments.auto_started, DescriptorLimit()};
   auto agent = Agent::Start(loop, std::move(options), std::move(*socket));
   RELAY_TRY(agent);
+  if (arguments.auto_started && !arguments.foreground) LeaveStarter(listeners);
+  Fd signals;  // of the process that stays: a signalfd is its maker's
+  RELAY_TRY(WatchSignals(loop, signals));
   // Whatever file system this was started in may be unmounted.
   if (arguments.auto_started && chdir("/") != 0) RELAY_TRACE("cannot leave the folder this was started in");
   if (!RunUrgently()) RELAY_INFO("the agent runs at normal priority: it may not set another (CAP_SYS_NICE)");
@@ -156,12 +169,6 @@ int Main(int argc, char** argv) {
   if (arguments->help) {
     fputs(kHelp, stdout);
     return 0;
-  }
-  // Its starter waits for this process only; the agent itself becomes nobody's child.
-  if (arguments->auto_started && !arguments->foreground) {
-    pid_t pid = fork();
-    if (pid > 0) _exit(0);
-    if (pid < 0) RELAY_WARN("the agent stays in the foreground: it cannot fork");
   }
   StatusPipe status(arguments->status_fd);
   auto ended = Serve(*arguments, status);

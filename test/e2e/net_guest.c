@@ -1,0 +1,236 @@
+// Drives a net plugin through its v11 table from plain C, as NCCL does: no C++ runtime is in this process.
+//   net_guest LIBRARY name           the table's name
+//   net_guest LIBRARY self           messages to oneself, on one thread
+//   net_guest LIBRARY rounds N       init and finalize, N times
+//   net_guest LIBRARY failing N      init that fails, N times
+//   net_guest LIBRARY receive FILE COMMAND   offers its handle in FILE; runs COMMAND when a message may come; receives it
+//   net_guest LIBRARY send FILE      sends the message, once FILE.cut is there
+// Status 0: as it should be, and nothing is left behind: no thread, no descriptor, no child.
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { kHost = 1, kHandle = 128, kPatience = 60 };
+typedef void (*Logger)(int level, unsigned long flags, const char* file, int line, const char* format, ...);
+typedef struct {
+  const char* name;
+  int (*init)(void** context, uint64_t id, void* config, Logger logger, void* profiler);
+  int (*devices)(int* count);
+  int (*get_properties)(int device, void* properties);
+  int (*listen)(void* context, int device, void* handle, void** listener);
+  int (*connect)(void* context, int device, void* handle, void** comm, void** device_comm);
+  int (*accept)(void* listener, void** comm, void** device_comm);
+  int (*reg_mr)(void* comm, void* data, size_t size, int type, void** region);
+  void* reg_mr_dma_buf;
+  int (*dereg_mr)(void* comm, void* region);
+  int (*isend)(void* comm, void* data, size_t size, int tag, void* region, void* profile, void** request);
+  int (*irecv)(void* comm, int n, void** data, size_t* sizes, int* tags, void** regions, void** profiles,
+               void** request);
+  void* iflush;
+  int (*test)(void* request, int* done, int* size);
+  int (*close_send)(void* comm);
+  int (*close_recv)(void* comm);
+  int (*close_listen)(void* listener);
+  void* unused[3];
+  int (*finalize)(void* context);
+  void* set_attributes;
+} Net;
+
+static const Net* net;
+
+#define CHECK(condition)                                                    \
+  do {                                                                      \
+    if (!(condition)) {                                                     \
+      fprintf(stderr, "net_guest: line %d: %s\n", __LINE__, #condition);    \
+      exit(1);                                                              \
+    }                                                                       \
+  } while (0)
+
+static double Now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+// Warnings and worse, as NCCL shows them.
+static void Log(int level, unsigned long flags, const char* file, int line, const char* format, ...) {
+  (void)flags, (void)file, (void)line;
+  if (level > 2) return;
+  va_list arguments;
+  va_start(arguments, format);
+  vfprintf(stderr, format, arguments);
+  va_end(arguments);
+  fputc('\n', stderr);
+}
+
+static int CountEntries(const char* folder) {
+  DIR* d = opendir(folder);
+  CHECK(d != NULL);
+  int count = 0;
+  for (struct dirent* e; (e = readdir(d)) != NULL;) count += e->d_name[0] != '.';
+  closedir(d);
+  return count;
+}
+
+static int ThreadCount(void) { return CountEntries("/proc/self/task"); }
+static int FdCount(void) { return CountEntries("/proc/self/fd"); }
+
+// A process that ended and was left to whoever reaps: a container's first process may be a program that does not.
+static void CheckNoZombie(void) {
+  int status;
+  pid_t pid = waitpid(-1, &status, WNOHANG);
+  if (pid > 0) fprintf(stderr, "net_guest: process %d was left behind, ended\n", (int)pid);
+  CHECK(pid <= 0);
+}
+
+static void* Init(void) {
+  void* context = NULL;
+  CHECK(net->init(&context, 1, NULL, Log, NULL) == 0 && context != NULL);
+  return context;
+}
+
+// Not yet, again: as NCCL's proxy thread does. An error ends the program.
+static int Finish(void* request, double* seconds) {
+  double start = Now();
+  int done = 0, size = -1, result = 0;
+  while (result == 0 && !done && Now() < start + kPatience) result = net->test(request, &done, &size);
+  if (seconds != NULL) *seconds = Now() - start;
+  if (result != 0) return -result;
+  CHECK(done);
+  return size;
+}
+
+static void* Listen(void* context, void* handle, void** listener) {
+  memset(handle, 0, kHandle);
+  CHECK(net->listen(context, 0, handle, listener) == 0 && *listener != NULL);
+  return *listener;
+}
+
+static void* IRecv(void* comm, void* data, size_t size, void* region) {
+  void* request = NULL;
+  int tag = 0;
+  while (request == NULL) CHECK(net->irecv(comm, 1, &data, &size, &tag, &region, NULL, &request) == 0);
+  return request;
+}
+
+static void* ISend(void* comm, void* data, size_t size, void* region) {
+  void* request = NULL;
+  while (request == NULL) CHECK(net->isend(comm, data, size, 0, region, NULL, &request) == 0);
+  return request;
+}
+
+static void ExchangeWithMyself(void* sender, void* receiver, size_t size) {
+  char *out = malloc(size + 1), *in = malloc(size + 1);
+  void *out_region, *in_region;
+  for (size_t i = 0; i < size; ++i) out[i] = (char)(i * 31 + size);
+  CHECK(net->reg_mr(sender, out, size, kHost, &out_region) == 0);
+  CHECK(net->reg_mr(receiver, in, size, kHost, &in_region) == 0);
+  void* sending = ISend(sender, out, size, out_region);
+  void* receiving = IRecv(receiver, in, size, in_region);
+  int sent = 0, received = 0, got = -1;
+  for (double end = Now() + kPatience; !(sent && received) && Now() < end;) {
+    if (!received) CHECK(net->test(receiving, &received, &got) == 0);
+    if (!sent) CHECK(net->test(sending, &sent, NULL) == 0);
+  }
+  CHECK(sent && received && got == (int)size && memcmp(in, out, size) == 0);
+  CHECK(net->dereg_mr(sender, out_region) == 0 && net->dereg_mr(receiver, in_region) == 0);
+  free(out);
+  free(in);
+}
+
+static void Self(void) {
+  char handle[kHandle];
+  void *context = Init(), *listener, *sender = NULL, *receiver = NULL;
+  Listen(context, handle, &listener);
+  for (double end = Now() + kPatience; (sender == NULL || receiver == NULL) && Now() < end;) {
+    if (sender == NULL) CHECK(net->connect(context, 0, handle, &sender, NULL) == 0);
+    if (receiver == NULL) CHECK(net->accept(listener, &receiver, NULL) == 0);
+  }
+  CHECK(sender != NULL && receiver != NULL);
+  CHECK(net->close_listen(listener) == 0);
+  const size_t sizes[] = {0, 1, 16384, 16385, 5000000};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i) ExchangeWithMyself(sender, receiver, sizes[i]);
+  CHECK(net->close_send(sender) == 0 && net->close_recv(receiver) == 0);
+  CHECK(net->finalize(context) == 0);
+}
+
+static void Fail(void) {
+  void* context = NULL;
+  CHECK(net->init(&context, 1, NULL, Log, NULL) != 0 && context == NULL);
+  CHECK(net->finalize(NULL) == 0);
+}
+
+static void Receive(const char* file, const char* command) {
+  char handle[kHandle], name[4096], data[64];
+  void *context = Init(), *listener, *comm = NULL;
+  Listen(context, handle, &listener);
+  snprintf(name, sizeof name, "%s.new", file);
+  FILE* f = fopen(name, "w");
+  CHECK(f != NULL && fwrite(handle, kHandle, 1, f) == 1 && fclose(f) == 0 && rename(name, file) == 0);
+  for (double end = Now() + kPatience; comm == NULL && Now() < end;) CHECK(net->accept(listener, &comm, NULL) == 0);
+  CHECK(comm != NULL);
+  void* request = IRecv(comm, data, sizeof data, NULL);
+  CHECK(system(command) == 0);
+  snprintf(name, sizeof name, "%s.cut", file);
+  CHECK((f = fopen(name, "w")) != NULL && fclose(f) == 0);
+  CHECK(Finish(request, NULL) == (int)sizeof data);
+  printf("received\n");
+  fflush(stdout);
+  CHECK(net->close_recv(comm) == 0 && net->close_listen(listener) == 0 && net->finalize(context) == 0);
+}
+
+static void AwaitFile(const char* name) {
+  for (double end = Now() + kPatience; access(name, R_OK) != 0; usleep(1000)) CHECK(Now() < end);
+}
+
+static void Send(const char* file) {
+  char handle[kHandle], name[4096], data[64] = {0};
+  AwaitFile(file);
+  FILE* f = fopen(file, "r");
+  CHECK(f != NULL && fread(handle, kHandle, 1, f) == 1 && fclose(f) == 0);
+  void *context = Init(), *comm = NULL;
+  for (double end = Now() + kPatience; comm == NULL && Now() < end;)
+    CHECK(net->connect(context, 0, handle, &comm, NULL) == 0);
+  snprintf(name, sizeof name, "%s.cut", file);
+  AwaitFile(name);
+  double seconds;
+  int size = Finish(ISend(comm, data, sizeof data, NULL), &seconds);
+  printf("%s after %.2f s\n", size >= 0 ? "sent" : "error", seconds);
+  fflush(stdout);
+  CHECK(net->close_send(comm) == 0 && net->finalize(context) == 0);
+  if (size < 0) exit(3);
+}
+
+int main(int argc, char** argv) {
+  CHECK(argc >= 3);
+  void* library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+  if (library == NULL) fprintf(stderr, "%s\n", dlerror());
+  CHECK(library != NULL);
+  net = dlsym(library, "ncclNetPlugin_v11");
+  CHECK(net != NULL);
+  const char* mode = argv[2];
+  if (strcmp(mode, "name") == 0) return puts(net->name) < 0;
+  // Whatever the plugin leaves behind becomes this process's child.
+  CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+  int times = argc > 3 ? atoi(argv[3]) : 1, threads = ThreadCount(), fds = FdCount();
+  if (strcmp(mode, "self") == 0) Self();
+  if (strcmp(mode, "send") == 0) Send(argv[3]);
+  if (strcmp(mode, "receive") == 0) Receive(argv[3], argv[4]);
+  for (int i = 0; i < times && strcmp(mode, "rounds") == 0; ++i) CHECK(net->finalize(Init()) == 0);
+  for (int i = 0; i < times && strcmp(mode, "failing") == 0; ++i) Fail();
+  if (ThreadCount() != threads || FdCount() != fds)
+    fprintf(stderr, "net_guest: %d threads, %d before; %d descriptors, %d before\n", ThreadCount(), threads, FdCount(),
+            fds);
+  CHECK(ThreadCount() == threads && FdCount() == fds);
+  CheckNoZombie();
+  return 0;
+}
