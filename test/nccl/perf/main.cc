@@ -8,10 +8,7 @@
 #include "perf/programs.h"
 #include "perf/session.h"
 
-int main(int argc, char** argv) {
-  const perf::Options options = perf::ParseOptions(argc, argv);
-  const perf::Environment environment = perf::ReadEnvironment();
-  perf::SetFailureRank(environment.rank);
+static int RunOnce(const perf::Options& options, const perf::Environment& environment) {
   perf::Session session(environment, std::chrono::seconds(options.timeout));
   // After an abort there is no communicator left to close.
   if (options.collective == "fault") return perf::RunFault(session, options);
@@ -22,5 +19,14 @@ int main(int argc, char** argv) {
     _exit(status);
   }
   session.Close();
+  return status;
+}
+
+int main(int argc, char** argv) {
+  const perf::Options options = perf::ParseOptions(argc, argv);
+  const perf::Environment environment = perf::ReadEnvironment();
+  perf::SetFailureRank(environment.rank);
+  int status = 0;
+  for (int i = 0; i < options.communicators && status == 0; i++) status = RunOnce(options, environment);
   return status;
 }

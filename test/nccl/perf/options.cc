@@ -33,6 +33,7 @@ constexpr const char* kUsage =
     "  -R 0|1                register the buffers with the communicator (wants NCCL_LOCAL_REGISTER=1), 0\n"
     "  --json                one JSON document instead of the table\n"
     "  --hold SECONDS        stay silent that long before each repetition\n"
+    "  --communicators N     do it all N times, each time with a new communicator, 1\n"
     "  --exit-after-last     leave without destroying the communicator, right after the own last result\n"
     "  --timeout SECONDS     no single wait is longer, 120\n";
 
@@ -93,9 +94,10 @@ std::optional<size_t> ParseSize(const std::string& text) {
 }
 
 Options ParseOptions(int argc, char** argv) {
-  enum Long { kJson = 256, kHold, kExitAfterLast, kTimeout };
+  enum Long { kJson = 256, kHold, kCommunicators, kExitAfterLast, kTimeout };
   static const option kLong[] = {{"json", no_argument, nullptr, kJson},
                                  {"hold", required_argument, nullptr, kHold},
+                                 {"communicators", required_argument, nullptr, kCommunicators},
                                  {"exit-after-last", no_argument, nullptr, kExitAfterLast},
                                  {"timeout", required_argument, nullptr, kTimeout},
                                  {"help", no_argument, nullptr, 'h'},
@@ -133,6 +135,9 @@ Options ParseOptions(int argc, char** argv) {
         break;
       case kHold:
         options.hold = Seconds("--hold", optarg);
+        break;
+      case kCommunicators:
+        options.communicators = Integer("--communicators", optarg, 1, 10000);
         break;
       case kExitAfterLast:
         options.exit_after_last = true;

@@ -14,6 +14,7 @@ struct Options {
   int iterations = 20, warmups = 1;
   int checks = 1;     // verified repetitions per row; 0: no data is verified
   int root = 0;       // of broadcast and reduce
+  int communicators = 1;  // made, used and destroyed one after the other
   int timeout = 120;  // seconds that any single wait may take
   double hold = 0;    // seconds of silence before each repetition
   bool register_buffers = false;
