@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Benchmarks: two that are gates, and what else is worth a look. Exit status 1 when a gate fails.
+
+    test/bench/run.py --build build/release [--gates] [--only bandwidth,relay]
+
+Figures that stand in one line come from one lab run, so that they share the machine's mood; compare nothing else.
+"""
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+GIB = 1 << 30
+
+BANDWIDTH_AT_LEAST = 0.95  # of one iperf3 stream on one cable
+RELAY_CPU_AT_MOST = 1.15  # of a bare splice loop
+
+
+class Bench:
+    def __init__(self, build, quick):
+        self.build, self.quick, self.failed = build, quick, []
+
+    def lab(self, topology, *command, options=(), env=None):
+        """The output of all ranks, as (node, line)."""
+        args = [str(self.build / "nccl-relay"), "lab", "run", topology, "--timeout", "300", *options]
+        for name, value in (env or {}).items():
+            args += ["--env", f"{name}={value}"]
+        done = subprocess.run([*args, "--", *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              stdin=subprocess.DEVNULL, text=True, errors="replace")
+        if done.returncode != 0:
+            sys.exit(f"{' '.join(args)}: status {done.returncode}\n{done.stdout}{done.stderr}")
+        return [tuple(line.split("| ", 1)) for line in done.stdout.splitlines() if "| " in line]
+
+    def records(self, *args, **kwargs):
+        return [json.loads(line[len("BENCH "):]) for _, line in self.lab(*args, **kwargs) if line.startswith("BENCH ")]
+
+    def nccl(self, topology, *command, **kwargs):
+        """The JSON that rank 0 prints."""
+        lines = self.lab(topology, self.build / "test/nccl/rank.sh", *command, "--json", **kwargs)
+        return json.loads("".join(line for node, line in lines if line.startswith("{")))
+
+    def gate(self, what, value, holds, limit):
+        print(f"  {'ok  ' if holds else 'FAIL'} {what}: {value} ({limit})\n", flush=True)
+        if not holds:
+            self.failed.append(what)
+
+
+def bandwidth(bench):
+    """NCCL's all-reduce on a shaped chain against one stream on one of its cables."""
+    rounds, seconds, iterations = (5, 2, 6) if bench.quick else (5, 4, 20)
+    rows = bench.records("chain:3", sys.executable, HERE / "bandwidth.py", bench.build / "test/nccl/rank.sh", rounds,
+                         seconds, iterations, options=("--rate", "1gbit", "--mtu", "9000"))
+    print("all-reduce of 16 MiB, chain:3 at 1 Gbit/s, MTU 9000\n  round   iperf3 MB/s   busbw MB/s")
+    for row in rows:
+        print(f"  {row['turn']:5}  {row['iperf'] / 1e6:12.2f} {row['all_reduce'] / 1e6:12.2f}")
+    ratio = statistics.median(r["all_reduce"] for r in rows) / statistics.median(r["iperf"] for r in rows)
+    bench.gate("all-reduce bus bandwidth / iperf3 goodput, medians", f"{ratio:.3f}", ratio >= BANDWIDTH_AT_LEAST,
+               f"at least {BANDWIDTH_AT_LEAST}")
+
+
+def relay(bench):
+    """The relay's processor time against a bare splice loop."""
+    size, rounds = (4 * GIB, 5) if bench.quick else (8 * GIB, 7)
+    records = bench.records("chain:3", sys.executable, HERE / "relay_cpu.py", bench.build, size, rounds,
+                            options=("--mtu", "9000", "--agents", "A,C"))
+    print(f"one connection A-B-C, {size >> 30} GiB a round, unshaped, MTU 9000\n"
+          "  round  means     GB/s   CPU s/GB   splices/GB   copied   not accounted for")
+    cost = {"splice": [], "agent": []}
+    copied, lost = 0, 0
+    for turn in range(2 * rounds):
+        a, b, c = sorted((r for r in records if r["turn"] == turn), key=lambda r: r["rank"])
+        gigabytes = b["relayed_bytes"] / 1e9
+        missing = a["wire_bytes"] + c["wire_bytes"] - b["relayed_bytes"]
+        copied, lost = copied + b.get("relay_copied_bytes", 0), lost + abs(missing)
+        cost[b["means"]].append(b["cpu"] / gigabytes)
+        print(f"  {turn // 2:5}  {b['means']:7} {a['bytes'] / a['seconds'] / 1e9:6.2f} {cost[b['means']][-1]:10.3f} "
+              f"{b['splice_calls'] / gigabytes:12.0f} {b.get('relay_copied_bytes', 0):8} {missing:10}")
+    ratio = statistics.median(cost["agent"]) / statistics.median(cost["splice"])
+    bench.gate("relay CPU / bare splice loop, medians", f"{ratio:.3f}", ratio <= RELAY_CPU_AT_MOST,
+               f"at most {RELAY_CPU_AT_MOST}")
+    bench.gate("bytes that the relay copied in user space", copied, copied == 0, "0")
+    bench.gate("bytes sent by the ends and not counted by the relay", lost, lost == 0, "0")
+
+
+def latency(bench):
+    """Eight bytes there and back between neighbours, and through a relay."""
+    print("sendrecv of 8 B (emulated GPUs: only the difference means something)\n  path           time us")
+    for name, ranks in (("direct, A-B", "A,B"), ("relayed, A-B-C", "A,C")):
+        table = bench.nccl("chain:3", "sendrecv", "-b", "8", "-e", "8", "-n", "200", options=("--ranks", ranks))
+        print(f"  {name:15}{table['rows'][0]['out_of_place']['time_us']:8.1f}", flush=True)
+    print()
+
+
+def sizes(bench):
+    """Per size, through the plugin and through NCCL's own sockets over routed IP."""
+    command = ("all_reduce", "-b", "8", "-e", "32M", "-f", "8", "-n", "10")
+    mtu = ("--mtu", "9000")
+    ours = bench.nccl("chain:3", *command, options=mtu)
+    theirs = bench.nccl("chain:3", *command, options=(*mtu, "--control", "routes"),
+                        env={"NCCL_NET": "Socket", "NCCL_NET_PLUGIN": "none"})
+    print("all-reduce, chain:3, unshaped, MTU 9000: busbw in MB/s\n       bytes      Relay   Socket, routed IP")
+    for mine, other in zip(ours["rows"], theirs["rows"]):
+        pair = [row["out_of_place"]["busbw"] * 1e3 for row in (mine, other)]
+        print(f"  {mine['size']:10} {pair[0]:10.2f} {pair[1]:12.2f}")
+    print()
+
+
+def micro(bench):
+    """Functions, without a network."""
+    subprocess.run(["cmake", "--build", str(bench.build), "--target", "relay_bench"], check=True,
+                   stdout=subprocess.DEVNULL)
+    subprocess.run([str(bench.build / "test/bench/relay_bench"), "--benchmark_min_time=0.2"], check=True,
+                   stderr=subprocess.DEVNULL)
+
+
+def main():
+    gated, reported = (bandwidth, relay), (latency, sizes, micro)
+    names = [f.__name__ for f in (*gated, *reported)]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", default=str(ROOT / "build/release"), help="the build folder")
+    parser.add_argument("--gates", action="store_true", help="only the gates, in short")
+    parser.add_argument("--only", help=f"of {','.join(names)}")
+    args = parser.parse_args()
+    bench = Bench(pathlib.Path(args.build).resolve(), args.gates)
+    wanted = args.only.split(",") if args.only else [f.__name__ for f in (gated if args.gates else (*gated, *reported))]
+    for benchmark in (*gated, *reported):
+        if benchmark.__name__ in wanted:
+            benchmark(bench)
+    if bench.failed:
+        sys.exit("failed: " + "; ".join(bench.failed))
+
+
+if __name__ == "__main__":
+    main()
