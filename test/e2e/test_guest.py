@@ -1,0 +1,98 @@
+"""The plugin as a guest of somebody else's process: what it brings along and what it leaves behind."""
+import ctypes
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import ROOT, Lab
+
+HERE = pathlib.Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def library(build):
+    return build / "libnccl-net-relay.so"
+
+
+@pytest.fixture(scope="session")
+def guest(tmp_path_factory):
+    """net_guest, a plain C program: no C++ runtime comes with it."""
+    program = tmp_path_factory.mktemp("guest") / "net_guest"
+    subprocess.run(["cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, HERE / "net_guest.c"],
+                   check=True, timeout=60)
+    return str(program)
+
+
+@pytest.fixture
+def node(build, guest, library):
+    """Runs net_guest in node A of a small fabric."""
+    def run(*mode, **kwargs):
+        return Lab(build).run("chain:2", guest, str(library), *mode, deadline=90,
+                              options=["--ranks", "A", "--timeout", "60", *kwargs.pop("options", ())], **kwargs)
+    return run
+
+
+def test_exports_libraries_and_glibc_are_those_of_a_good_guest(library):
+    done = subprocess.run([ROOT / "test/lint/check_so.sh", library], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_it_loads_into_a_c_program(guest, library):
+    done = subprocess.run([guest, library, "name"], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Relay\n", "")
+
+
+def test_it_loads_into_python(library):
+    class Table(ctypes.Structure):
+        _fields_ = [("name", ctypes.c_char_p)]
+
+    loaded = ctypes.CDLL(str(library), mode=ctypes.RTLD_LOCAL)  # RTLD_NOW is ctypes' own
+    assert Table.in_dll(loaded, "ncclNetPlugin_v11").name == b"Relay"
+
+
+def test_messages_to_oneself_pass_on_one_thread_and_leave_nothing(node):
+    run = node("self").ok()
+    assert run.output == "", "the plugin wrote to standard output or error"
+
+
+def test_fifty_rounds_of_init_and_finalize_leave_nothing(node):
+    assert node("rounds", "50").ok().output == ""
+
+
+@pytest.mark.parametrize("broken", [
+    {"NCCL_RELAY_FABRIC": ""}, {"NCCL_RELAY_FABRIC": "/nowhere/fabric.json"}, {"NCCL_RELAY_SEGMENT": "1000"},
+    {"NCCL_RELAY_AGENT": "off"},
+], ids=lambda broken: "=".join(*broken.items()))
+def test_an_init_that_fails_leaves_no_thread_descriptor_or_child(node, broken):
+    node("failing", "3", env=broken, options=["--agents", "none"]).ok()
+
+
+def test_an_agent_whose_port_is_taken_leaves_no_child(node, guest, library):
+    script = ("import socket, subprocess, sys\n"
+              "taken = socket.socket(); taken.bind(('10.77.0.1', 21517)); taken.listen()\n"
+              "sys.exit(subprocess.run(sys.argv[1:]).returncode)")
+    run = Lab(library.parent).run("chain:2", "python3", "-c", script, guest, str(library), "failing", "2", deadline=90,
+                                  options=["--ranks", "A", "--agents", "none", "--timeout", "60"]).ok()
+    run.says("this node's agent cannot start", "10.77.0.1:21517", "ab")
+
+
+@pytest.mark.nccl
+def test_the_shared_object_alone_is_enough(lab, library, tmp_path):
+    alone = shutil.copy(library, tmp_path)
+    seen = "for p in $(pgrep -x nccl-relay | grep -vx 1); do tr '\\0' ' ' </proc/$p/cmdline; echo; done"
+    run = lab.run("chain:3", "sh", "-c", f"{lab.rank} all_reduce -b 8 -e 1M -f 16 -n 1 -w 0 && {seen}",
+                  options=["--agents", "none"], env={"NCCL_NET_PLUGIN": alone}).ok()
+    assert "Out of bounds values : 0 OK" in run.output
+    run.says("via NET/Relay")
+    run.says(f"{alone} agent --auto")
+    assert str(library.parent / "nccl-relay") not in run.output
+
+
+@pytest.mark.nccl
+def test_nothing_of_it_appears_on_standard_output(lab):
+    run = lab.run("chain:3", "sh", "-c", f"{lab.rank} all_reduce -b 8 -e 8 -n 1 -w 0 2>/dev/null",
+                  env={"NCCL_DEBUG": "WARN", "NCCL_DEBUG_FILE": "/dev/null"}).ok()
+    foreign = [line for line in run.output.splitlines() if not line.startswith("A| ")]
+    assert foreign == [] and "elay" not in run.output
