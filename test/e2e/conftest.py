@@ -43,6 +43,12 @@ class Run:
         assert self.status != 0, self.text()
         return self
 
+    def clean(self):
+        """No sanitizer reported anything, in a rank or in an agent."""
+        for word in ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:"):
+            assert word not in self.text().replace("swapcontext", ""), self.text()
+        return self
+
     def says(self, *words):
         """One line of the ranks' output holds all these words."""
         for line in self.output.splitlines():
