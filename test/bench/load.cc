@@ -167,8 +167,8 @@ int Main(int argc, char** argv) {
                          : Over(bench::Dial(argv[4], static_cast<uint16_t>(atoi(argv[5]))), CircuitName{});
     s = std::make_shared<stream::SendStream>(std::move(circuit), Options(), g_counters, 0);
   } else {
-    auto circuit = agent ? AcceptFromAgent()
-                         : Over(bench::AcceptOne(static_cast<uint16_t>(atoi(argv[4]))), CircuitName{});
+    auto circuit =
+        agent ? AcceptFromAgent() : Over(bench::AcceptOne(static_cast<uint16_t>(atoi(argv[4]))), CircuitName{});
     s = std::make_shared<stream::RecvStream>(std::move(circuit), Options(), g_counters, 0);
   }
   TimePoint begin = g_clock.Now();

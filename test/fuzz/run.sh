@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# run.sh SECONDS [TARGET...]: builds the fuzzers into build/fuzz and runs each (or those named: frame, recv_stream, ...)
+# for SECONDS, from corpus/ and what earlier runs found. Fails on any finding and leaves it in build/fuzz/findings.
+set -euo pipefail
+seconds=${1:?usage: run.sh SECONDS [TARGET...]}
+shift
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+build=$here/../../build/fuzz
+targets=("$@")
+[ ${#targets[@]} -gt 0 ] || targets=(control fabric frame handle knobs recv_stream send_stream setup)
+
+cmake -S "$here/../.." -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DRELAY_SANITIZE=fuzz \
+  -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ --log-level=WARNING >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+cmake --build "$build" --target "${targets[@]/#/fuzz_}" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+
+# Findings are the exit status; the log tells them.
+run() {
+  local name=$1 dir=$build/findings/$1
+  mkdir -p "$dir" "$build/found/$name"
+  if "$build/test/fuzz/fuzz_$name" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -max_len=8192 \
+    -artifact_prefix="$dir/" "$build/found/$name" "$here/corpus/$name" >"$dir/log" 2>&1; then
+    echo "fuzz $name: $(tail -1 "$dir/log")"
+  else
+    echo "fuzz $name: a finding in $dir" >&2
+    tail -40 "$dir/log" >&2
+    return 1
+  fi
+}
+export -f run
+export here build seconds
+printf '%s\n' "${targets[@]}" | xargs -P 2 -I{} bash -c 'run "$1"' _ {}

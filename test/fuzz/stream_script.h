@@ -1,0 +1,148 @@
+// A hostile peer at the other end of a stream: raw bytes, and frames that are well-formed and out of place, mixed with
+// what NCCL and the service thread do. Buffers are as large as promised and freed as soon as the stream has given them
+// back, so that AddressSanitizer sees a byte too many or too late.
+#pragma once
+#include <fuzzer/FuzzedDataProvider.h>
+#include <sys/socket.h>
+
+#include <list>
+#include <memory>
+#include <vector>
+
+#include "base/fd.h"
+#include "fuzz/check.h"
+#include "relay/frame.h"
+#include "relay/transport.h"
+#include "stream/stream.h"
+
+namespace relay::fuzz {
+
+inline constexpr uint64_t kEager = 512;
+
+inline stream::StreamOptions Options() {
+  return {
+      .peer = "peer", .segment = 4096, .recover_timeout = std::chrono::seconds(30), .linger = std::chrono::seconds(30)};
+}
+
+template <class Kind>
+class Script {
+ public:
+  Script(const uint8_t* data, size_t size) : in_(data, size) {
+    int ends[2];
+    Check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+    peer_ = Fd(ends[1]);
+    auto circuit =
+        std::make_unique<circuit::Circuit>(transport::AdoptSocket(ends[0]), CircuitName{7, 0, 0}, "A--B", counters_);
+    stream_ = std::make_shared<Kind>(std::move(circuit), Options(), counters_, kEager);
+  }
+
+  void Run() {
+    while (in_.remaining_bytes() != 0) Step();
+    stream_->Close();
+    held_.clear();
+    for (int i = 0; i < 3; ++i) Attend();
+    peer_.reset();
+    Attend();
+  }
+
+ private:
+  struct Held {
+    std::unique_ptr<std::byte[]> memory;
+    size_t size;
+    stream::Request* request;
+  };
+
+  void Step() {
+    switch (in_.ConsumeIntegralInRange(0, 9)) {
+      case 0:
+        return SendRaw(in_.ConsumeBytes<std::byte>(in_.ConsumeIntegralInRange<size_t>(0, 200)));
+      case 1:
+      case 2:
+      case 3:
+        return SendFrame();
+      case 4:
+        return Post(in_.ConsumeIntegralInRange<size_t>(0, 2000));
+      case 5:
+        return Post(in_.ConsumeIntegralInRange<size_t>(0, 200000));
+      case 6:
+        return TestAll();
+      case 7:
+        now_ += std::chrono::seconds(in_.ConsumeIntegralInRange(0, 20));
+        return Attend();
+      case 8:
+        return Drain();
+      default:
+        if (!held_.empty() && in_.ConsumeIntegralInRange(0, 7) == 0) {
+          stream_->CancelRegion(held_.front().memory.get());
+          held_.pop_front();
+        }
+    }
+  }
+
+  // Numbers near what is due, so that the deep checks are reached.
+  uint64_t Number() {
+    return in_.ConsumeBool() ? in_.ConsumeIntegralInRange<uint64_t>(0, 40) : in_.ConsumeIntegral<uint64_t>();
+  }
+
+  void SendFrame() {
+    FrameHeader h{.type = static_cast<FrameType>(in_.ConsumeIntegralInRange(1, 7))};
+    h.flags = in_.ConsumeIntegralInRange<uint16_t>(0, 1);
+    h.message = in_.ConsumeBool() ? next_message_ : Number();
+    if (h.type == FrameType::kData) {
+      h.total = in_.ConsumeIntegralInRange<uint64_t>(0, 70000);
+      h.offset = in_.ConsumeBool() ? 0 : in_.ConsumeIntegralInRange<uint64_t>(0, 2000);
+      h.length = in_.ConsumeBool() && h.offset <= h.total ? h.total - h.offset : Number();
+    } else {
+      h.total = Number();
+      h.extra = Number();
+    }
+    FrameBytes bytes = EncodeFrame(h);
+    std::vector<std::byte> out(bytes.begin(), bytes.end());
+    if (h.type == FrameType::kData) out.resize(out.size() + std::min<uint64_t>(h.length, 70000), std::byte{0x5a});
+    SendRaw(out);
+    if (in_.ConsumeBool()) ++next_message_;
+  }
+
+  void SendRaw(const std::vector<std::byte>& bytes) {
+    if (!bytes.empty()) (void)!send(peer_.get(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+
+  void Post(size_t size) {
+    Held held{std::make_unique<std::byte[]>(size), size, nullptr};
+    auto posted = stream_->Post({held.memory.get(), size, held.memory.get()}, in_.ConsumeBool());
+    if (!posted) return held_.clear();
+    if (*posted == nullptr) return;
+    held.request = *posted;
+    held_.push_back(std::move(held));
+  }
+
+  void TestAll() {
+    for (auto it = held_.begin(); it != held_.end();) {
+      uint64_t size = 0;
+      auto progress = stream_->Test(*it->request, size);
+      if (!progress) return held_.clear();
+      if (*progress == Progress::kDone) Check(size <= it->size);
+      it = *progress == Progress::kDone ? held_.erase(it) : std::next(it);
+    }
+  }
+
+  void Attend() {
+    stream_->Attend(now_, in_.ConsumeBool(), [](const stream::Stream::Attention&) {});
+  }
+
+  void Drain() {
+    char sink[8192];
+    while (recv(peer_.get(), sink, sizeof sink, MSG_DONTWAIT) > 0) {
+    }
+  }
+
+  FuzzedDataProvider in_;
+  Counters counters_;
+  Fd peer_;
+  std::shared_ptr<Kind> stream_;
+  std::list<Held> held_;
+  uint64_t next_message_ = 0;
+  TimePoint now_{std::chrono::hours(1)};
+};
+
+}  // namespace relay::fuzz
