@@ -19,7 +19,7 @@
 namespace relay::control {
 
 inline constexpr uint16_t kVersion = 1;
-inline constexpr size_t kMaxPacket = 60 * 1024;  // below the default limit of a socket buffer
+inline constexpr size_t kMaxPacket = size_t{60} * 1024;  // below the default limit of a socket buffer
 
 // client -> agent ----------------------------------------------------------------------------------------------------
 struct Hello {
