@@ -1,0 +1,110 @@
+#!/usr/bin/env python3
+"""Breaks the product on purpose and asks whether the tests notice.
+
+Each mutant is one replacement in a copy of the tree. It is caught when at least one named test fails; a mutant that
+lives is a hole in the tests, and this program then fails. usage: run.py [--only NAME] [--e2e]
+"""
+import argparse
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Mutant:
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = [
+    Mutant("the splice sends bytes back where they came from", "plugin/agent/relayed_circuit.cc",
+           "splice(flow.pipe.read.get(), nullptr, flow.to, nullptr", "splice(flow.pipe.read.get(), nullptr, flow.from, nullptr"),
+    Mutant("the splice forgets what is left in the pipe", "plugin/agent/relayed_circuit.cc",
+           "flow.held -= static_cast<size_t>(n);", "flow.held = 0;"),
+    Mutant("no acknowledgement is sent alone", "plugin/stream/recv_stream.cc",
+           "if (acknowledged_ != whole_ &&", "if (acknowledged_ > whole_ &&"),
+    Mutant("a send is done when it is with the kernel", "plugin/stream/recv_stream.cc",
+           "if (acknowledged_ != whole_ && circuit()->QueueControl({.type = FrameType::kAck, .message = whole_}))",
+           "if (circuit()->QueueControl({.type = FrameType::kAck, .message = posted()}))"),
+    Mutant("DATA does not wait for its CTS", "plugin/stream/send_window.h",
+           "return HasCts(message) || IsEager(message, size);", "return message + size + 1 != 0;"),
+    Mutant("a relay takes the route one link too far", "plugin/agent/incoming.cc", "++onward.hop;", "onward.hop += 2;"),
+    Mutant("a relay believes any source route", "plugin/agent/route_check.cc",
+           "if (!IsPath(node, open)) return", "if (false && !IsPath(node, open)) return"),
+    Mutant("a hop may come from anywhere", "plugin/agent/route_check.cc",
+           "if (!CameOver(node, hop, arrival)) {", "if (false && !CameOver(node, hop, arrival)) {"),
+    Mutant("deregMr leaves requests alone", "plugin/comm/comm.cc", "stream_->CancelRegion(region);", ""),
+    Mutant("flags may land before their data", "plugin/stream/recv_stream.cc",
+           "bouncing_ = !arrival.eager && InOrder(request, arrival.total);", "bouncing_ = false;"),
+]
+
+
+def run(command, cwd, deadline=1200):
+    return subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", timeout=deadline)
+
+
+def failed_units(tree, build):
+    out = run(["ctest", "--test-dir", str(build), "-j2", "--timeout", "60", "-E", r"^(lab|nccl\.|unit_tools)"], tree).stdout
+    return re.findall(r"^\s*\d+ - (\S+) \((?:Failed|Timeout|SEGFAULT|Subprocess aborted|.*Exception.*)\)", out, re.M)
+
+
+def failed_e2e(tree, build):
+    tests = ["test/e2e/test_collectives.py", "-k", "closing_edge or (every_collective and chain and lan and Simple)"]
+    out = run(["/usr/bin/python3", "-m", "pytest", "-q", *tests, "--build", str(build)], tree).stdout
+    return re.findall(r"^(?:FAILED|ERROR) \S+::(\S+)", out, re.M)
+
+
+def try_mutant(tree, build, mutant, e2e):
+    path = tree / mutant.file
+    text = path.read_text()
+    if text.count(mutant.old) != 1:
+        return None, [f"its place in {mutant.file} is gone: mend the mutant"]
+    path.write_text(text.replace(mutant.old, mutant.new))
+    try:
+        built = run(["cmake", "--build", str(build), "-j2"], tree)
+        if built.returncode != 0:
+            return None, ["it does not compile: " + built.stdout[-2000:]]
+        caught = failed_units(tree, build)
+        if e2e or not caught:
+            caught += failed_e2e(tree, build)
+        return bool(caught), caught
+    finally:
+        path.write_text(text)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only", help="part of a mutant's name")
+    parser.add_argument("--e2e", action="store_true", help="the real NCCL too, also where a unit test caught it")
+    args = parser.parse_args()
+    tree, build = ROOT / "build/mutation/tree", ROOT / "build/mutation/build"
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    run(["git", "clone", "-q", str(ROOT), str(tree)], ROOT)
+    run(["cmake", "-S", str(tree), "-B", str(build), "-G", "Ninja", "-DCMAKE_CXX_FLAGS=-O1",
+         f"-DNCCL_WHEEL_DIR={ROOT / 'build/nccl'}"], tree)
+    run(["cmake", "--build", str(build), "-j2"], tree, 1800)
+    if healthy := failed_units(tree, build):
+        print("these fail without any mutant:", ", ".join(healthy))
+        return 1
+    living = 0
+    for mutant in MUTANTS:
+        if args.only and args.only not in mutant.name:
+            continue
+        caught, by = try_mutant(tree, build, mutant, args.e2e)
+        living += not caught
+        print(f"{'caught' if caught else 'LIVES '}  {mutant.name}\n        {', '.join(by[:8]) or 'no test failed'}", flush=True)
+    print(f"{len(MUTANTS)} mutants, {living} live")
+    return living != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
