@@ -41,7 +41,9 @@ void Outgoing::Begin() {
   if (*to == node.self) return OpenToSelf();
   auto path = fabric::FindPath(node.fabric, node.self, *to);
   if (!path) {
-    return Finish(tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kMayHelp, path.error().what)));
+    return Finish(tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kCannotHelp,
+                                        path.error().what + ": declare the missing link in the file that " +
+                                            "NCCL_RELAY_FABRIC names, on every node, and restart the agents")));
   }
   DialPath(*path);
 }

@@ -4,6 +4,9 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <cstring>
+
+#include "base/log.h"
 
 namespace relay::agent {
 namespace {
@@ -14,8 +17,9 @@ constexpr int kStepsPerTurn = 32;
 constexpr Duration kFarewell = std::chrono::seconds(5);
 constexpr Duration kPipeRetry = std::chrono::milliseconds(10);
 constexpr size_t kCopyBytes = 256 * 1024;
-// Edge-triggered, both ways, once: no epoll_ctl while bytes flow.
-constexpr uint32_t kEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+// Edge-triggered, both ways, once: no epoll_ctl while bytes flow freely.
+constexpr uint32_t kArrivals = EPOLLIN | EPOLLRDHUP;
+constexpr uint32_t kEvents = kArrivals | EPOLLOUT | EPOLLET;
 
 bool WouldBlock() { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
@@ -57,9 +61,24 @@ Status RelayedCircuit::Start(Means means) {
 
 void RelayedCircuit::OnEvents(size_t side, uint32_t events) {
   constexpr uint32_t kEnd = EPOLLHUP | EPOLLERR;
-  if (events & (EPOLLIN | EPOLLRDHUP | kEnd)) flows_[side].readable = true;
-  if (events & (EPOLLOUT | kEnd)) flows_[1 - side].writable = true;
+  Flow &out = flows_[side], &in = flows_[1 - side];
+  if (events & (kArrivals | kEnd)) {
+    out.readable = true;
+    if (out.held > 0 && !out.writable) Mute(out, true);
+  }
+  if (events & (EPOLLOUT | kEnd)) {
+    in.writable = true;
+    Mute(in, false);
+  }
   Pump();
+}
+
+// Only once an arrival has woken the loop for nothing: most waits for room are shorter than that.
+void RelayedCircuit::Mute(Flow& flow, bool muted) {
+  if (flow.muted == muted) return;
+  flow.muted = muted;
+  flow.readable = true;
+  tools_.loop.Rearm(flow.from, muted ? kEvents & ~kArrivals : kEvents);
 }
 
 void RelayedCircuit::PumpLater(Duration delay) {
@@ -112,13 +131,15 @@ RelayedCircuit::Step RelayedCircuit::Fill(Flow& flow) {
     means_ = Means::kCopy;
     return Step::kMoved;
   }
+  const int err = errno;
   if (flow.pipe.read) tools_.pipes.Return(std::exchange(flow.pipe, {}));
+  errno = err;
   if (n < 0 && WouldBlock()) {
     flow.readable = false;
     return Step::kBlocked;
   }
   flow.ended = true;
-  if (n < 0) Failed();
+  if (n < 0) Failed(flow.from);
   return Step::kMoved;
 }
 
@@ -149,10 +170,10 @@ RelayedCircuit::Step RelayedCircuit::Drain(Flow& flow) {
     flow.writable = false;
     return Step::kBlocked;
   }
+  Failed(flow.to);
   flow.broken = true;
   flow.held = 0;
   flow.pipe = {};
-  Failed();
   return Step::kMoved;
 }
 
@@ -183,8 +204,10 @@ RelayedCircuit::Step RelayedCircuit::Discard(Flow& flow) {
   return Step::kBlocked;
 }
 
-void RelayedCircuit::Failed() {
+void RelayedCircuit::Failed(int fd) {
   if (deadline_ != 0) return;
+  const std::string& towards = fd == sides_.near.get() ? facts_.from : facts_.to;
+  RELAY_INFO("a hop on %s, from here towards %s, broke: %s", facts_.path.c_str(), towards.c_str(), strerror(errno));
   deadline_ = tools_.loop.After(kFarewell, [this] {
     auto done = std::move(done_);
     done();

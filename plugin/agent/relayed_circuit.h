@@ -48,6 +48,7 @@ class RelayedCircuit {
   struct Flow {
     int from = -1, to = -1;
     bool readable = true, writable = true;  // as far as the last call and the events since tell
+    bool muted = false;                     // arrivals at `from` do not wake the loop while `to` takes nothing
     bool ended = false;                     // `from` has no more bytes
     bool shut = false;                      // and `to` knows
     bool broken = false;                    // `to` takes no more bytes: what comes is thrown away
@@ -60,6 +61,7 @@ class RelayedCircuit {
   enum class Step { kMoved, kBlocked };
 
   void OnEvents(size_t side, uint32_t events);
+  void Mute(Flow& flow, bool muted);
   void Pump();
   bool PumpFlow(Flow& flow);  // true: there is more to do right now
   Step Fill(Flow& flow);
@@ -68,7 +70,8 @@ class RelayedCircuit {
   ssize_t FillOnce(Flow& flow);
   ssize_t DrainOnce(Flow& flow);
   void PumpLater(Duration delay);
-  void Failed();
+  // errno says how.
+  void Failed(int fd);
 
   Tools tools_;
   const Facts facts_;

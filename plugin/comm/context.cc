@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "comm/device.h"
 #include "comm/job_end.h"
+#include "comm/path_text.h"
 #include "stream/recv_stream.h"
 #include "stream/send_stream.h"
 
@@ -91,8 +92,9 @@ void Context::FindAgent() {
   });
 }
 
-stream::StreamOptions Context::OptionsFor(std::string peer) const {
+stream::StreamOptions Context::OptionsFor(std::string peer, std::string near_link) const {
   return {.peer = std::move(peer),
+          .near_link = std::move(near_link),
           .segment = knobs_.segment,
           .recover_timeout = knobs_.recover_timeout,
           .linger = knobs_.linger};
@@ -186,8 +188,8 @@ Result<Comm*> Context::MakeSendComm(Attempt& attempt, control::Received received
                                                     connected.path, counters_);
   std::string peer = attempt.node_name + " over " + connected.path;
   return AddComm(Comm::Kind::kSend, attempt.connect.token,
-                 std::make_shared<stream::SendStream>(std::move(circuit), OptionsFor(peer), counters_,
-                                                      std::min<uint64_t>(*eager, knobs_.eager)));
+                 std::make_shared<stream::SendStream>(std::move(circuit), OptionsFor(peer, FirstLink(connected.path)),
+                                                      counters_, std::min<uint64_t>(*eager, knobs_.eager)));
 }
 
 Result<Comm*> Context::Accept(ListenComm& listen) {
@@ -207,7 +209,8 @@ Result<Comm*> Context::MakeRecvComm(ListenComm& listen, control::Received receiv
   circuit->QueueSetup(EncodeOpened({.name = arrived.open.name, .offer = EncodeOffer(knobs_.eager)}));
   std::string peer = arrived.open.source_name + " over " + arrived.path;
   return AddComm(Comm::Kind::kRecv, listen.token,
-                 std::make_shared<stream::RecvStream>(std::move(circuit), OptionsFor(peer), counters_, knobs_.eager));
+                 std::make_shared<stream::RecvStream>(std::move(circuit), OptionsFor(peer, LastLink(arrived.path)),
+                                                      counters_, knobs_.eager));
 }
 
 // NCCL has exchanged the handle before it asks, so the peer is on its way; a peer that never comes must not hang us.

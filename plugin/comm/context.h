@@ -51,7 +51,7 @@ class Context {
   Result<Comm*> MakeRecvComm(ListenComm& listen, control::Received received);
   Status JudgeAccept(ListenComm& listen);
   Comm* AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream);
-  stream::StreamOptions OptionsFor(std::string peer) const;
+  stream::StreamOptions OptionsFor(std::string peer, std::string near_link) const;
   void DrainTransit();
 
   const Knobs knobs_;

@@ -1,5 +1,7 @@
 #include "stream/stream.h"
 
+#include <cerrno>
+
 #include "base/log.h"
 #include "stream/service.h"
 
@@ -89,7 +91,9 @@ void Stream::Drive(bool receive) {
   if (Status s = DriveCircuit(receive); !s) {
     bool orderly = close_received_ || (closed_ && close_sent_);
     if (orderly) return circuit_.reset();
-    return Break(std::move(s).error());
+    Error error = std::move(s).error();
+    error.what += AdviceFor(error.sys_errno);
+    return Break(std::move(error));
   }
   if (close_sent_ && close_received_ && !circuit_->wants_write()) circuit_.reset();
 }
@@ -97,6 +101,24 @@ void Stream::Drive(bool receive) {
 bool Stream::QueueClose(CloseReason reason) {
   close_sent_ = circuit_->QueueControl({.type = FrameType::kClose, .extra = static_cast<uint64_t>(reason)});
   return close_sent_;
+}
+
+// How the hop ended tells the cable at this end from a process anywhere on the way.
+std::string Stream::AdviceFor(int err) const {
+  switch (err) {
+    case ETIMEDOUT:
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case ENODEV:
+      return ": check the cable of link " + options_.near_link + " and the node at its other end";
+    case ENOTCONN:
+    case ECONNRESET:
+    case EPIPE:
+      return ": the peer or an agent on the way has ended, see the logs of these nodes";
+    default:  // not the hop's
+      return {};
+  }
 }
 
 // The connection cannot go on. The circuit goes with it, so nothing touches the caller's memory any more.

@@ -23,6 +23,7 @@ class Service;
 
 struct StreamOptions {
   std::string peer;            // "C over A ab--ba B bc--cb C": for sentences
+  std::string near_link{};     // "A ab--ba B": the one whose hop ends here
   uint64_t segment = 1 << 20;  // payload bytes per frame
   Duration recover_timeout{};  // outstanding messages without a sign of life
   Duration linger{};           // a remnant's deadline
@@ -93,6 +94,7 @@ class Stream : protected circuit::FrameSink {
   Status DriveCircuit(bool receive);
   Status OnClose(CloseReason reason);
   void Break(Error error);
+  std::string AdviceFor(int err) const;
   void Abort(Error error);
   void JudgeSilence(TimePoint now);
   bool QueueClose(CloseReason reason);

@@ -44,7 +44,7 @@ Result<size_t> StreamHop::Receive(std::span<const iovec> pieces) {
     if (n > 0) return static_cast<size_t>(n);
     if (n == 0) {
       closed_ = true;
-      return Fail(ErrorCode::kRemote, "the other end of a hop closed it");
+      return Fail(ErrorCode::kRemote, "the other end of a hop closed it", ENOTCONN);
     }
     if (errno == EINTR) continue;
     if (WouldBlock(errno)) return 0;
