@@ -5,7 +5,7 @@ JOBS   ?= $(shell nproc)
 NCCL   := build/nccl
 
 .DEFAULT_GOAL := all
-.PHONY: all deps nccl build demo check check-all unit e2e bench lint format tidy asan tsan clang fuzz docs clean
+.PHONY: all deps nccl build demo check check-all unit e2e bench lint format tidy asan tsan clang fuzz mutants docs clean
 
 all: deps build
 	ln -sfn $(PRESET)/libnccl-net-relay.so build/libnccl-net-relay.so
@@ -27,7 +27,7 @@ demo: nccl all              ## NCCL's collectives over a chain of three nodes on
 check: nccl all             ## everything that decides whether a change may land, within 20 minutes on two cores
 	@test/check.sh $(BUILD)
 
-check-all: check            ## the full product; long
+check-all: nccl all         ## the full product; long
 	@test/check.sh $(BUILD) all
 
 unit: nccl all
@@ -53,6 +53,9 @@ asan tsan clang: nccl       ## the unit and conformance tests under a sanitizer,
 
 fuzz: deps                  ## every decoder, SECONDS each
 	@test/fuzz/run.sh $(or $(SECONDS),60)
+
+mutants: nccl all           ## breaks the product on purpose: do the tests notice?
+	@test/mutation/run.py --e2e
 
 docs: all                   ## the generated references
 	@build/nccl-relay knobs > docs/knobs.md

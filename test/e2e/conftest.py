@@ -64,7 +64,9 @@ class Lab:
 
     @property
     def binary(self):
-        return str(self.build / "nccl-relay")
+        # ThreadSanitizer's own thread keeps a process from entering namespaces: the plain build wires the lab then.
+        threaded = self.build.name == "tsan"
+        return str((self.build.parent / "release" if threaded else self.build) / "nccl-relay")
 
     @property
     def rank(self):
@@ -112,4 +114,5 @@ def lab(build):
             pytest.fail("the real NCCL is missing, and a change may not land without it")
         pytest.skip("no real NCCL: run test/nccl/fetch.sh build/nccl and build again")
     # Guard mode: device memory faults when anything but a kernel or a copy engine touches it.
-    return Lab(build, {"FAKECUDA_GUARD": "1", "NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "INIT,NET,ENV"})
+    return Lab(build, {"NCCL_NET_PLUGIN": str(build / "libnccl-net-relay.so"), "FAKECUDA_GUARD": "1",
+                       "NCCL_DEBUG": "INFO", "NCCL_DEBUG_SUBSYS": "INIT,NET,ENV"})
