@@ -5,13 +5,17 @@ set -euo pipefail
 seconds=${1:?usage: run.sh SECONDS [TARGET...]}
 shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-build=$here/../../build/fuzz
+build=$(cd "$here/../.." && pwd)/build/fuzz
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(control fabric frame handle knobs recv_stream send_stream setup)
 
+mkdir -p "$build"
 cmake -S "$here/../.." -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DRELAY_SANITIZE=fuzz \
-  -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ --log-level=WARNING >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
-cmake --build "$build" --target "${targets[@]/#/fuzz_}" >"$build.log" 2>&1 || { cat "$build.log"; exit 1; }
+  -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ --log-level=WARNING >"$build/build.log" 2>&1 &&
+  cmake --build "$build" --target "${targets[@]/#/fuzz_}" >>"$build/build.log" 2>&1 || {
+  tail -40 "$build/build.log"
+  exit 1
+}
 
 # Findings are the exit status; the log tells them.
 run() {
@@ -26,6 +30,16 @@ run() {
     return 1
   fi
 }
-export -f run
-export here build seconds
-printf '%s\n' "${targets[@]}" | xargs -P 2 -I{} bash -c 'run "$1"' _ {}
+bad=0 running=0
+for name in "${targets[@]}"; do
+  if [ "$running" = 2 ]; then
+    wait -n || bad=1
+    running=1
+  fi
+  run "$name" &
+  running=$((running + 1))
+done
+for ((; running > 0; running--)); do
+  wait -n || bad=1
+done
+exit "$bad"

@@ -42,6 +42,9 @@ void WriteFrames() {
 
 void WriteSetup() {
   Write("setup/open", EncodeOpen(Open()));
+  OpenMessage longest = Open();
+  longest.route.assign(kMaxHops, {1, 2, "", ""});
+  Write("setup/open_longest", EncodeOpen(longest));
   Write("setup/opened", EncodeOpened({.name = Open().name, .offer = {std::byte{1}, std::byte{2}}}));
   Write("setup/refused", EncodeRefused({.node = 2, .final = true, .code = RefusedCode::kNoPath, .sentence = "no"}));
 }

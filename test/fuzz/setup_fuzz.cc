@@ -6,10 +6,21 @@
 namespace relay {
 namespace {
 
+void CheckBounds(const OpenMessage& m) {
+  fuzz::Check(m.route.size() <= kMaxHops && (m.hop < m.route.size() || (m.route.empty() && m.hop == 0)));
+  fuzz::Check(m.source_name.size() <= kMaxNameBytes && m.offer.size() <= kMaxOfferBytes);
+  for (const RouteHop& hop : m.route) {
+    fuzz::Check(hop.from_port.size() <= kMaxNameBytes && hop.to_port.size() <= kMaxNameBytes);
+  }
+}
+void CheckBounds(const OpenedMessage& m) { fuzz::Check(m.offer.size() <= kMaxOfferBytes); }
+void CheckBounds(const RefusedMessage& m) { fuzz::Check(m.sentence.size() <= kMaxSentenceBytes); }
+
 template <class Message>
 void RoundTrip(const Result<Message>& message, std::vector<std::byte> (*encode)(const Message&),
                std::span<const std::byte> body) {
   if (!message) return;
+  CheckBounds(*message);
   auto again = encode(*message);
   fuzz::Check(std::equal(body.begin(), body.end(), again.begin() + kSetupPrefixBytes, again.end()));
 }

@@ -1,6 +1,5 @@
-// A hostile peer at the other end of a stream: raw bytes, and frames that are well-formed and out of place, mixed with
-// what NCCL and the service thread do. Buffers are as large as promised and freed as soon as the stream has given them
-// back, so that AddressSanitizer sees a byte too many or too late.
+// A hostile peer of a stream: raw bytes, and frames well-formed but out of place, mixed with what NCCL and the service
+// thread do. Buffers are freed as soon as the stream has given them back: AddressSanitizer sees a byte too late.
 #pragma once
 #include <fuzzer/FuzzedDataProvider.h>
 #include <sys/socket.h>
@@ -30,6 +29,8 @@ class Script {
   Script(const uint8_t* data, size_t size) : in_(data, size) {
     int ends[2];
     Check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+    int small = 1;  // the least there is: what the stream sends is soon stuck
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     peer_ = Fd(ends[1]);
     auto circuit =
         std::make_unique<circuit::Circuit>(transport::AdoptSocket(ends[0]), CircuitName{7, 0, 0}, "A--B", counters_);
@@ -47,7 +48,7 @@ class Script {
 
  private:
   struct Held {
-    std::unique_ptr<std::byte[]> memory;
+    std::unique_ptr<std::byte[]> memory;  // as large as promised
     size_t size;
     stream::Request* request;
   };
@@ -89,11 +90,14 @@ class Script {
     h.flags = in_.ConsumeIntegralInRange<uint16_t>(0, 1);
     h.message = in_.ConsumeBool() ? next_message_ : Number();
     if (h.type == FrameType::kData) {
-      h.total = in_.ConsumeIntegralInRange<uint64_t>(0, 70000);
-      h.offset = in_.ConsumeBool() ? 0 : in_.ConsumeIntegralInRange<uint64_t>(0, 2000);
-      h.length = in_.ConsumeBool() && h.offset <= h.total ? h.total - h.offset : Number();
+      // Half of them go on with the message that the last one began.
+      if (in_.ConsumeBool()) total_ = in_.ConsumeIntegralInRange<uint64_t>(0, 70000), sent_ = 0;
+      h.total = total_;
+      h.offset = in_.PickValueInArray<uint64_t>({0, sent_, total_ / 2});
+      h.length = in_.PickValueInArray<uint64_t>({total_ - sent_, total_ - h.offset, total_ / 2, Number()});
+      sent_ = std::min(total_, h.offset + h.length);
     } else {
-      h.total = Number();
+      h.total = in_.ConsumeBool() ? kMaxMessageBytes : Number();
       h.extra = Number();
     }
     FrameBytes bytes = EncodeFrame(h);
@@ -127,13 +131,11 @@ class Script {
   }
 
   void Attend() {
-    stream_->Attend(now_, in_.ConsumeBool(), [](const stream::Stream::Attention&) {});
+    stream_->Attend(now_, in_.ConsumeBool(), [](const auto&) {});
   }
 
   void Drain() {
-    char sink[8192];
-    while (recv(peer_.get(), sink, sizeof sink, MSG_DONTWAIT) > 0) {
-    }
+    for (char sink[8192]; recv(peer_.get(), sink, sizeof sink, MSG_DONTWAIT) > 0;) continue;
   }
 
   FuzzedDataProvider in_;
@@ -141,7 +143,7 @@ class Script {
   Fd peer_;
   std::shared_ptr<Kind> stream_;
   std::list<Held> held_;
-  uint64_t next_message_ = 0;
+  uint64_t next_message_ = 0, total_ = 0, sent_ = 0;
   TimePoint now_{std::chrono::hours(1)};
 };
 
