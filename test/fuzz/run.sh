@@ -9,13 +9,15 @@ build=$(cd "$here/../.." && pwd)/build/fuzz
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(control fabric frame handle knobs recv_stream send_stream setup)
 
+build() {
+  cmake -S "$here/../.." -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DRELAY_SANITIZE=fuzz -DCMAKE_C_COMPILER=clang \
+    -DCMAKE_CXX_COMPILER=clang++ --log-level=WARNING && cmake --build "$build" --target "${targets[@]/#/fuzz_}"
+}
 mkdir -p "$build"
-cmake -S "$here/../.." -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DRELAY_SANITIZE=fuzz \
-  -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ --log-level=WARNING >"$build/build.log" 2>&1 &&
-  cmake --build "$build" --target "${targets[@]/#/fuzz_}" >>"$build/build.log" 2>&1 || {
+if ! build >"$build/build.log" 2>&1; then
   tail -40 "$build/build.log"
   exit 1
-}
+fi
 
 # Findings are the exit status; the log tells them.
 run() {
