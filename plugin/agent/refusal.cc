@@ -11,6 +11,12 @@ bool LinkIsDown(int err) {
   return err == ENETDOWN || err == ENETUNREACH || err == ENODEV || err == EADDRNOTAVAIL || err == ENXIO;
 }
 
+// Where a host answers that nobody listens, the cable is good; where nothing answers, it may be either.
+std::string WhatToDo(int err) {
+  bool silent = err == ETIMEDOUT || err == EHOSTUNREACH;
+  return silent ? ": check the cable, and that `nccl-relay agent` runs there" : ": start `nccl-relay agent` there";
+}
+
 }  // namespace
 
 std::string HashText(uint64_t agreement) {
@@ -63,7 +69,7 @@ RefusedMessage RefuseUnanswered(const LocalNode& node, const Unanswered& u) {
                       source + " to " + destination);
   }
   const std::string nobody = "no agent answers";
-  const std::string where = " (" + u.where + "): start `nccl-relay agent` there";
+  const std::string where = " (" + u.where + ")" + WhatToDo(u.sys_errno);
   if (hop.to == route.back().to) {
     return Refuse(node, RefusedCode::kNoAgent, Again::kMayHelp, nobody + " on " + next + " over link " + link + where);
   }

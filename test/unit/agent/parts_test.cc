@@ -94,6 +94,15 @@ TEST(Refusal, OnARingItDoesNotSayOnly) {
             "start `nccl-relay agent` there");
 }
 
+TEST(Refusal, WhereNothingAnswersItMayBeTheCable) {
+  auto chain = ChainOnLo(2);
+  OpenMessage open = OpenAlong(chain, 0, 1, 0);
+  auto refused = RefuseUnanswered(NodeOf(chain, 0), {open, "1.2.3.4:5 on ab: Connection timed out", ETIMEDOUT});
+  EXPECT_EQ(refused.sentence,
+            "no agent answers on B over link A-B (1.2.3.4:5 on ab: Connection timed out): check the cable, and that "
+            "`nccl-relay agent` runs there");
+}
+
 TEST(Refusal, ALinkThatIsDownHereIsSaidToBeDown) {
   auto chain = ChainOnLo(3);
   auto refused = RefuseUnanswered(NodeOf(chain, 1), {OpenAlong(chain, 0, 2, 1), "Network is down", ENETDOWN});
