@@ -2,7 +2,7 @@
 # What `make check` runs: lint, unit and conformance tests, the real NCCL over lab fabrics, gates, sanitizers, fuzzers.
 # usage: check.sh build/release [all]
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 build=$1 whole=${2:-} bad=() passed=0
 jobs=$(nproc)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that can be said about the tree without running it. usage: run.sh build/release
 set -uo pipefail
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 build=${1:-build/release} bad=0
 step() {
   "$@" || {
@@ -28,6 +28,7 @@ step test/lint/check_so.sh "$build/libnccl-net-relay.so" 2.35
 step formatted
 step short_enough
 step knobs_documented
-step shellcheck -x $(git ls-files '*.sh') test/nccl/rank.sh.in .ci/run
+mapfile -t scripts < <(git ls-files "*.sh")
+step shellcheck -x -S warning "${scripts[@]}" test/nccl/rank.sh.in .ci/run
 step clang_too
 exit "$bad"

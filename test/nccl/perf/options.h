@@ -12,11 +12,11 @@ struct Options {
   size_t min_bytes = 8, max_bytes = size_t{32} << 20;
   size_t factor = 2;
   int iterations = 20, warmups = 1;
-  int checks = 1;     // verified repetitions per row; 0: no data is verified
-  int root = 0;       // of broadcast and reduce
+  int checks = 1;         // verified repetitions per row; 0: no data is verified
+  int root = 0;           // of broadcast and reduce
   int communicators = 1;  // made, used and destroyed one after the other
-  int timeout = 120;  // seconds that any single wait may take
-  double hold = 0;    // seconds of silence before each repetition
+  int timeout = 120;      // seconds that any single wait may take
+  double hold = 0;        // seconds of silence before each repetition
   bool register_buffers = false;
   bool json = false;
   bool exit_after_last = false;
