@@ -128,7 +128,7 @@ def test_something_else_has_the_agents_port(lab):
 def test_something_else_answers_on_the_agents_port_of_the_relay(lab):
     """It takes the call and hangs up."""
     run = faulty(lab, SMALL, prepare=f'export WORLD_SIZE=2; [ $NCCL_HOSTID != B ] || exec python3 -c "{STRANGER}"',
-                 options=["--ranks", "A,C,B"], grace=TIMEOUT + 2)
+                 options=["--ranks", "A,C,B"], grace=1.5)
     check_error(run, TIMEOUT + MARGIN, "AC")
     warning(run, f"no connection from A to C within {TIMEOUT} s", "link A-B")
     warning(run, f"no connection from C to A within {TIMEOUT} s", "link C-B")
@@ -224,7 +224,7 @@ KILL_OWN_AGENT = ('for p in $(pgrep -x nccl-relay); do [ $(readlink /proc/$p/ns/
 
 def test_the_death_of_the_agents_at_its_ends_does_not_end_a_connection(lab):
     """They handed it over: only B relays."""
-    job = f"{lab.rank} all_reduce -b 8 -e 8 -n 8 -w 0 --hold 0.2"
+    job = f"stdbuf -oL {lab.rank} all_reduce -b 8 -e 8 -n 8 -w 0 --hold 0.2"
     script = (f"out=$(mktemp); {job} >$out 2>&1 & job=$!; until grep -q 'Init COMPLETE' $out; do sleep 0.05; done; "
               f"[ $NCCL_HOSTID = B ] || {{ {KILL_OWN_AGENT}; }}; wait $job; status=$?; cat $out; rm $out; exit $status")
     run = lab.run("chain:3", "sh", "-c", script, env=KNOBS, options=["--timeout", "40"]).ok()
