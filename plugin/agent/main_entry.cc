@@ -108,8 +108,8 @@ void Announce(const Agent& agent, const std::vector<std::string>& names) {
 }
 
 // Its starter waits for the process that it started, which ends here; the agent itself becomes nobody's child. Not
-// earlier, because an agent that fails before would be left, ended, to whoever collects orphans, and in a container that
-// may be nobody.
+// earlier, because an agent that fails before would be left, ended, to whoever collects orphans, and in a container
+// that may be nobody.
 void LeaveStarter(const std::vector<int>& listeners) {
   pid_t pid = fork();
   if (pid > 0) _exit(0);
