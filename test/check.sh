@@ -23,9 +23,9 @@ sanitized() { # a build with a sanitizer, its unit tests, and the real NCCL thro
   shift
   cmake --preset "$preset" --log-level=WARNING && cmake --build "build/$preset" -j "$jobs" &&
     ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure -E '^(lab|nccl\.)' | tail -n 5 &&
-    /usr/bin/python3 -m pytest -q test/e2e/test_sanitized.py --build "build/$preset" "$@"
+    /usr/bin/python3 -m pytest test/e2e/test_sanitized.py -q "--build=build/$preset" "$@"
 }
-pytest_args=(-q --build "$build")
+pytest_args=(test/e2e -q "--build=$build" --ignore=test/e2e/test_sanitized.py --durations=15)
 seconds=5 gates=--gates
 if [ "$whole" = all ]; then
   pytest_args+=(--whole)
@@ -34,7 +34,7 @@ fi
 
 step lint test/lint/run.sh "$build"
 step "unit and conformance" ctest --test-dir "$build" -j "$jobs" --output-on-failure
-step "lab and real NCCL" /usr/bin/python3 -m pytest "${pytest_args[@]}" --ignore test/e2e/test_sanitized.py test/e2e
+step "lab and real NCCL" /usr/bin/python3 -m pytest "${pytest_args[@]}"
 step gates /usr/bin/python3 test/bench/run.py --build "$build" $gates
 step "address and undefined behaviour sanitizers" sanitized asan
 step "thread sanitizer" sanitized tsan
