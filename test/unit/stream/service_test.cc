@@ -92,6 +92,7 @@ TEST(Service, WatchedDescriptorsAndTimesRunTheirCallbacks) {
   ASSERT_EQ(1, ::write(b.get(), "x", 1));
   service.WatchTime([&] { ++timed; });
   EXPECT_TRUE(Within(std::chrono::seconds(20), [&] { return readable == 1 && timed == 1; }));
+  service.Stop();  // before what its callbacks use goes out of scope
 }
 
 }  // namespace
