@@ -1,6 +1,7 @@
 // Drives a net plugin through its v11 table from plain C, as NCCL does: no C++ runtime is in this process.
 //   net_guest LIBRARY name           the table's name
 //   net_guest LIBRARY self           messages to oneself, on one thread
+//   net_guest LIBRARY abort          deregMr and close under requests in flight
 //   net_guest LIBRARY rounds N       init and finalize, N times
 //   net_guest LIBRARY failing N      init that fails, N times
 //   net_guest LIBRARY receive FILE COMMAND   offers its handle in FILE; runs COMMAND when a message may come; receives it
@@ -147,16 +148,51 @@ static void ExchangeWithMyself(void* sender, void* receiver, size_t size) {
   free(in);
 }
 
-static void Self(void) {
+static void ConnectToMyself(void* context, void** sender, void** receiver) {
   char handle[kHandle];
-  void *context = Init(), *listener, *sender = NULL, *receiver = NULL;
+  void* listener;
   Listen(context, handle, &listener);
-  for (double end = Now() + kPatience; (sender == NULL || receiver == NULL) && Now() < end;) {
-    if (sender == NULL) CHECK(net->connect(context, 0, handle, &sender, NULL) == 0);
-    if (receiver == NULL) CHECK(net->accept(listener, &receiver, NULL) == 0);
+  *sender = *receiver = NULL;
+  for (double end = Now() + kPatience; (*sender == NULL || *receiver == NULL) && Now() < end;) {
+    if (*sender == NULL) CHECK(net->connect(context, 0, handle, sender, NULL) == 0);
+    if (*receiver == NULL) CHECK(net->accept(listener, receiver, NULL) == 0);
   }
-  CHECK(sender != NULL && receiver != NULL);
+  CHECK(*sender != NULL && *receiver != NULL);
   CHECK(net->close_listen(listener) == 0);
+}
+
+// What NCCL does when it aborts: the registration goes first, then the memory, the comm last.
+static void Abort(void) {
+  enum { kSize = 64 << 20 };
+  void *context = Init(), *sender, *receiver, *out_region, *in_region;
+  ConnectToMyself(context, &sender, &receiver);
+  char *out = calloc(1, kSize), *in = malloc(kSize);
+  memset(in, 0x11, kSize);
+  CHECK(net->reg_mr(sender, out, kSize, kHost, &out_region) == 0);
+  CHECK(net->reg_mr(receiver, in, kSize, kHost, &in_region) == 0);
+  void* receiving = IRecv(receiver, in, kSize, in_region);
+  void* sending = ISend(sender, out, kSize, out_region);
+  int done = 0, size = 0;
+  for (double end = Now() + kPatience; in[0] != 0 && Now() < end;) {
+    CHECK(net->test(sending, &done, NULL) == 0 && net->test(receiving, &done, &size) == 0);
+  }
+  CHECK(in[0] == 0 && !done);
+  CHECK(net->dereg_mr(receiver, in_region) == 0);
+  memset(in, 0x22, kSize);
+  int result = 0;  // the sender learns it, and what it had sent by then goes nowhere
+  for (double end = Now() + kPatience; result == 0 && Now() < end;) result = net->test(sending, &done, NULL);
+  CHECK(result != 0);
+  for (int i = 0; i < kSize; ++i) CHECK(in[i] == 0x22);
+  CHECK(net->test(receiving, &done, &size) != 0);
+  CHECK(net->dereg_mr(sender, out_region) == 0);
+  free(out);
+  free(in);
+  CHECK(net->close_send(sender) == 0 && net->close_recv(receiver) == 0 && net->finalize(context) == 0);
+}
+
+static void Self(void) {
+  void *context = Init(), *sender, *receiver;
+  ConnectToMyself(context, &sender, &receiver);
   const size_t sizes[] = {0, 1, 16384, 16385, 5000000};
   for (size_t i = 0; i < sizeof sizes / sizeof *sizes; ++i) ExchangeWithMyself(sender, receiver, sizes[i]);
   CHECK(net->close_send(sender) == 0 && net->close_recv(receiver) == 0);
@@ -223,6 +259,7 @@ int main(int argc, char** argv) {
   CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
   int times = argc > 3 ? atoi(argv[3]) : 1, threads = ThreadCount(), fds = FdCount();
   if (strcmp(mode, "self") == 0) Self();
+  if (strcmp(mode, "abort") == 0) Abort();
   if (strcmp(mode, "send") == 0) Send(argv[3]);
   if (strcmp(mode, "receive") == 0) Receive(argv[3], argv[4]);
   for (int i = 0; i < times && strcmp(mode, "rounds") == 0; ++i) CHECK(net->finalize(Init()) == 0);

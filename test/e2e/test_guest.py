@@ -57,6 +57,11 @@ def test_messages_to_oneself_pass_on_one_thread_and_leave_nothing(node):
     assert run.output == "", "the plugin wrote to standard output or error"
 
 
+def test_nothing_is_written_into_memory_after_its_registration_went(node):
+    run = node("abort").ok()
+    run.says("its memory was deregistered with requests in flight")
+
+
 def test_fifty_rounds_of_init_and_finalize_leave_nothing(node):
     assert node("rounds", "50").ok().output == ""
 

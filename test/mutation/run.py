@@ -57,8 +57,9 @@ def failed_units(tree, build):
 
 
 def failed_e2e(tree, build):
-    tests = ["test/e2e/test_collectives.py", "-k", "closing_edge or (every_collective and chain and lan and Simple)"]
-    out = run(["/usr/bin/python3", "-m", "pytest", "-q", *tests, "--build", str(build)], tree).stdout
+    chosen = "closing_edge or after_its_registration or (every_collective and chain and lan and Simple)"
+    tests = ["test/e2e/test_collectives.py", "test/e2e/test_guest.py", "-q", "-k", chosen, f"--build={build}"]
+    out = run(["/usr/bin/python3", "-m", "pytest", *tests], tree).stdout
     return re.findall(r"^(?:FAILED|ERROR) \S+::(\S+)", out, re.M)
 
 
