@@ -3,7 +3,7 @@ import itertools
 
 import pytest
 
-SIZES = "-b 8 -e 32M -f 16 -n 1 -w 0"
+SIZES = "-b 8 -e 32M -f 4 -n 1 -w 0"
 COLLECTIVES = ("all_reduce", "all_gather", "reduce_scatter", "broadcast", "reduce", "alltoall", "sendrecv")
 MIB = 1 << 20
 
