@@ -2,6 +2,8 @@
 
 #include <sys/socket.h>
 
+#include <utility>
+
 #include "base/log.h"
 
 namespace relay::comm {
@@ -77,10 +79,8 @@ std::optional<control::Received> AgentLink::TakeArrival(const Token& token) {
   std::lock_guard lock(mutex_);
   PumpLocked();
   auto it = tokens_.find(token);
-  if (it == tokens_.end() || it->second.arrived.empty()) return std::nullopt;
-  control::Received out = std::move(it->second.arrived.front());
-  it->second.arrived.pop_front();
-  return out;
+  if (it == tokens_.end() || !it->second.arrived) return std::nullopt;
+  return std::exchange(it->second.arrived, std::nullopt);
 }
 
 uint64_t AgentLink::Connect(const control::Connect& connect) {
@@ -135,7 +135,7 @@ void AgentLink::DeliverArrival(control::Received received) {
   const OpenMessage& open = std::get<control::Arrived>(received.packet.message).open;
   auto it = tokens_.find(open.token);
   if (it != tokens_.end() && it->second.listening) {
-    it->second.arrived.push_back(std::move(received));
+    it->second.arrived = std::move(received);
     return;
   }
   RefusedMessage refused{

@@ -1,7 +1,6 @@
 // The context's line to its node's agent: tokens, connects and arrivals, over one control client. Comes back by itself
 // when the agent was replaced. Any thread; nothing here blocks but Start, and Recover on the service thread.
 #pragma once
-#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -27,7 +26,7 @@ class AgentLink {
   // From here on circuits for this token arrive here, until Unregister.
   void Register(const Token& token);
   void Unregister(const Token& token);
-  // The next circuit for this token.
+  // The circuit that arrived last for this token, once.
   std::optional<control::Received> TakeArrival(const Token& token);
   // Circuits that arrive for this token from now on are refused: its connection has what it needs.
   void StopListening(const Token& token);
@@ -48,7 +47,7 @@ class AgentLink {
  private:
   struct Waiting {
     bool listening = true;
-    std::deque<control::Received> arrived;
+    std::optional<control::Received> arrived;  // the newest: a connecting side that asks again has given up the last
   };
 
   void PumpLocked();

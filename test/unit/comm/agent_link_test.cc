@@ -1,0 +1,96 @@
+// The context's line to an agent that the test itself plays.
+#include "comm/agent_link.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <thread>
+
+#include "base/random.h"
+#include "control/socket.h"
+
+namespace relay::comm {
+namespace {
+
+struct Played {
+  Played() {
+    knobs.socket = "@nccl-relay-test-" + std::to_string(RandomValue<uint64_t>());
+    knobs.agent = "off";
+    listener = Fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    auto address = control::AddressOf(knobs.socket);
+    EXPECT_EQ(bind(listener.get(), address->get(), address->size), 0);
+    EXPECT_EQ(listen(listener.get(), 4), 0);
+    std::thread agent([this] {
+      fd = Fd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      control::Welcome welcome;
+      welcome.node_name = "A";
+      welcome.devices = {{"relay0", "", 0}};
+      EXPECT_TRUE(control::SendPacket(fd.get(), control::Encode({0, welcome})));
+    });
+    EXPECT_TRUE(link.Start());
+    agent.join();
+  }
+  // A circuit arrives; returns the far end of its hop.
+  Fd Arrive(const Token& token, uint64_t connection) {
+    int ends[2];
+    EXPECT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    Fd near(ends[0]), far(ends[1]);
+    OpenMessage open;
+    open.token = token;
+    open.name.connection = connection;
+    EXPECT_TRUE(control::SendPacket(fd.get(), control::Encode({0, control::Arrived{open, "A"}}), near.get()));
+    return far;
+  }
+
+  Knobs knobs;
+  SystemClock clock;
+  Fd listener, fd;
+  AgentLink link{knobs, clock};
+};
+
+uint64_t ConnectionOf(const control::Received& received) {
+  return std::get<control::Arrived>(received.packet.message).open.name.connection;
+}
+
+TEST(AgentLink, OfTwoArrivalsTheNewestIsTakenAndTheOtherIsHungUp) {
+  Played agent;
+  Token token = RandomValue<Token>();
+  agent.link.Register(token);
+  Fd given_up = agent.Arrive(token, 1), live = agent.Arrive(token, 2);
+  auto arrival = agent.link.TakeArrival(token);
+  ASSERT_TRUE(arrival);
+  EXPECT_EQ(ConnectionOf(*arrival), 2u);
+  char byte;
+  EXPECT_EQ(recv(given_up.get(), &byte, 1, MSG_DONTWAIT), 0) << "its hop must be closed";
+  EXPECT_EQ(recv(live.get(), &byte, 1, MSG_DONTWAIT), -1) << "its hop must be open";
+  EXPECT_FALSE(agent.link.TakeArrival(token));
+}
+
+TEST(AgentLink, WhatArrivesForAConnectionThatIsCompleteIsRefused) {
+  Played agent;
+  Token token = RandomValue<Token>();
+  agent.link.Register(token);
+  agent.link.StopListening(token);
+  Fd late = agent.Arrive(token, 3);
+  EXPECT_FALSE(agent.link.TakeArrival(token));
+  std::array<std::byte, kSetupPrefixBytes> prefix;
+  ASSERT_EQ(recv(late.get(), prefix.data(), prefix.size(), MSG_DONTWAIT), static_cast<ssize_t>(prefix.size()));
+  auto decoded = DecodeSetupPrefix(prefix);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(decoded->type, SetupType::kRefused);
+}
+
+TEST(AgentLink, WhatWasAskedOfAnAgentThatVanishesIsAnsweredWithTryAgain) {
+  Played agent;
+  uint64_t request = agent.link.Connect({});
+  agent.fd.reset();
+  auto outcome = agent.link.TakeOutcome(request);
+  ASSERT_TRUE(outcome);
+  auto* failed = std::get_if<control::Failed>(&outcome->packet.message);
+  ASSERT_NE(failed, nullptr);
+  EXPECT_FALSE(failed->refused.final);
+  EXPECT_TRUE(agent.link.lost());
+}
+
+}  // namespace
+}  // namespace relay::comm
