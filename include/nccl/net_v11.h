@@ -1,28 +1,12 @@
-// The net plugin interface of NCCL 2.28 (ncclNetPlugin_v11). Offsets: x86-64 and arm64, LP64.
+// The net plugin interface ncclNetPlugin_v11, first used by NCCL 2.28. New over v10: a context per communicator,
+// finalize, network attributes. Offsets: x86-64 and arm64, LP64.
 #pragma once
-#include "nccl/types.h"
+#include "nccl/net_v10.h"
 
 extern "C" {
 
-typedef struct {
-  int netDeviceType;
-  int netDeviceVersion;
-  void* handle;
-  size_t size;
-  int needsProxyProgress;
-} ncclNetDeviceHandle_v11_t;
-static_assert(sizeof(ncclNetDeviceHandle_v11_t) == 32);
-
-typedef struct {
-  int trafficClass;
-} ncclNetCommConfig_v11_t;
-static_assert(sizeof(ncclNetCommConfig_v11_t) == 4);
-
-typedef struct {
-  int ndevs;
-  int devs[4];
-} ncclNetVDeviceProps_v11_t;
-static_assert(sizeof(ncclNetVDeviceProps_v11_t) == 20);
+typedef ncclNetVDeviceProps_v10_t ncclNetVDeviceProps_v11_t;
+typedef ncclNetCommConfig_v10_t ncclNetCommConfig_v11_t;
 
 typedef struct {
   char* name;
@@ -44,10 +28,19 @@ typedef struct {
   int maxMultiRequestSize;
 } ncclNetProperties_v11_t;
 static_assert(sizeof(ncclNetProperties_v11_t) == 112);
+static_assert(offsetof(ncclNetProperties_v11_t, ptrSupport) == 24);
+static_assert(offsetof(ncclNetProperties_v11_t, regIsGlobal) == 28);
+static_assert(offsetof(ncclNetProperties_v11_t, forceFlush) == 32);
 static_assert(offsetof(ncclNetProperties_v11_t, speed) == 36);
+static_assert(offsetof(ncclNetProperties_v11_t, port) == 40);
 static_assert(offsetof(ncclNetProperties_v11_t, latency) == 44);
+static_assert(offsetof(ncclNetProperties_v11_t, maxComms) == 48);
+static_assert(offsetof(ncclNetProperties_v11_t, maxRecvs) == 52);
+static_assert(offsetof(ncclNetProperties_v11_t, netDeviceType) == 56);
+static_assert(offsetof(ncclNetProperties_v11_t, netDeviceVersion) == 60);
 static_assert(offsetof(ncclNetProperties_v11_t, vProps) == 64);
 static_assert(offsetof(ncclNetProperties_v11_t, maxP2pBytes) == 88);
+static_assert(offsetof(ncclNetProperties_v11_t, maxCollBytes) == 96);
 static_assert(offsetof(ncclNetProperties_v11_t, maxMultiRequestSize) == 104);
 
 typedef struct {
@@ -56,6 +49,7 @@ typedef struct {
   int32_t maxFlowsPerPeer;
   int32_t minFlowsPerPeer;
 } ncclNetCommAttr_v11_t;
+static_assert(sizeof(ncclNetCommAttr_v11_t) == 16);
 
 typedef struct {
   ncclNetCommAttr_v11_t sendCommAttr;
@@ -65,6 +59,10 @@ typedef struct {
   uint32_t proto;
 } ncclNetAttr_v11_t;
 static_assert(sizeof(ncclNetAttr_v11_t) == 44);
+static_assert(offsetof(ncclNetAttr_v11_t, recvCommAttr) == 16);
+static_assert(offsetof(ncclNetAttr_v11_t, op) == 32);
+static_assert(offsetof(ncclNetAttr_v11_t, algo) == 36);
+static_assert(offsetof(ncclNetAttr_v11_t, proto) == 40);
 
 typedef struct {
   const char* name;
@@ -73,8 +71,8 @@ typedef struct {
   ncclResult_t (*devices)(int* ndev);
   ncclResult_t (*getProperties)(int dev, ncclNetProperties_v11_t* props);
   ncclResult_t (*listen)(void* ctx, int dev, void* handle, void** listenComm);
-  ncclResult_t (*connect)(void* ctx, int dev, void* handle, void** sendComm, ncclNetDeviceHandle_v11_t** sendDevComm);
-  ncclResult_t (*accept)(void* listenComm, void** recvComm, ncclNetDeviceHandle_v11_t** recvDevComm);
+  ncclResult_t (*connect)(void* ctx, int dev, void* handle, void** sendComm, ncclNetDeviceHandle_t** sendDevComm);
+  ncclResult_t (*accept)(void* listenComm, void** recvComm, ncclNetDeviceHandle_t** recvDevComm);
   ncclResult_t (*regMr)(void* comm, void* data, size_t size, int type, void** mhandle);
   ncclResult_t (*regMrDmaBuf)(void* comm, void* data, size_t size, int type, uint64_t offset, int fd, void** mhandle);
   ncclResult_t (*deregMr)(void* comm, void* mhandle);
@@ -93,7 +91,27 @@ typedef struct {
   ncclResult_t (*setNetAttr)(void* ctx, ncclNetAttr_v11_t* attr);
 } ncclNet_v11_t;
 static_assert(sizeof(ncclNet_v11_t) == 176);
-static_assert(offsetof(ncclNet_v11_t, isend) == 10 * 8);
-static_assert(offsetof(ncclNet_v11_t, finalize) == 20 * 8);
+static_assert(offsetof(ncclNet_v11_t, name) == 0 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, init) == 1 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, devices) == 2 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, getProperties) == 3 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, listen) == 4 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, connect) == 5 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, accept) == 6 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, regMr) == 7 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, regMrDmaBuf) == 8 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, deregMr) == 9 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, isend) == 10 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, irecv) == 11 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, iflush) == 12 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, test) == 13 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, closeSend) == 14 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, closeRecv) == 15 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, closeListen) == 16 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, getDeviceMr) == 17 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, irecvConsumed) == 18 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, makeVDevice) == 19 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, finalize) == 20 * sizeof(void*));
+static_assert(offsetof(ncclNet_v11_t, setNetAttr) == 21 * sizeof(void*));
 
 }  // extern "C"

@@ -47,15 +47,15 @@ std::string SecondsText(Duration d) {
 
 }  // namespace
 
-Context::Context(Knobs knobs)
-    : knobs_(std::move(knobs)), link_(knobs_, clock_), service_(clock_, HousekeepingOf(knobs_)) {
+Context::Context(Knobs knobs, Life life)
+    : knobs_(std::move(knobs)), life_(life), link_(knobs_, clock_), service_(clock_, HousekeepingOf(knobs_)) {
   ++g_contexts;
 }
 
-Result<std::unique_ptr<Context>> Context::Create(const Getenv& getenv_fn, const char* const* environment) {
+Result<std::unique_ptr<Context>> Context::Create(const Getenv& getenv_fn, const char* const* environment, Life life) {
   auto knobs = LoadKnobs(getenv_fn, environment);
   if (!knobs) return tl::unexpected(std::move(knobs).error());
-  std::unique_ptr<Context> context(new Context(std::move(*knobs)));
+  std::unique_ptr<Context> context(new Context(std::move(*knobs), life));
   RELAY_TRY(context->Start());
   return context;
 }
@@ -248,14 +248,26 @@ void Context::CloseListen(ListenComm* listen) {
 
 void Context::Close(Comm* comm) {
   comm->stream().Close();
-  std::lock_guard lock(mutex_);
-  if (comm->kind() == Comm::Kind::kRecv) link_.Unregister(comm->token());
-  std::erase_if(comms_, [comm](const auto& c) { return c.get() == comm; });
+  bool last = false;
+  {
+    std::lock_guard lock(mutex_);
+    if (comm->kind() == Comm::Kind::kRecv) link_.Unregister(comm->token());
+    std::erase_if(comms_, [comm](const auto& c) { return c.get() == comm; });
+    last = comms_.empty() && listens_.empty();
+  }
+  if (!last || life_ != Life::kProcess) return;
+  AwaitPeers();
+  if (g_contexts == 1) AwaitTransit();
+}
+
+void Context::AwaitPeers() {
+  if (service_.Drain(knobs_.linger)) return;
+  RELAY_INFO("peers have not confirmed the end of their connections within %s", SecondsText(knobs_.linger).c_str());
 }
 
 // Where the agent dies with the job, others may still be relayed through this node.
-void Context::DrainTransit() {
-  if (!welcome().auto_started || !AgentEndsWithJob()) return;
+void Context::AwaitTransit() {
+  if (link_.fd() < 0 || !welcome().auto_started || !AgentEndsWithJob()) return;
   TimePoint deadline = clock_.Now() + knobs_.linger;
   bool said = false;
   while (clock_.Now() < deadline && !link_.lost()) {
@@ -273,11 +285,9 @@ void Context::DrainTransit() {
 Context::~Context() {
   while (!comms_.empty()) Close(comms_.back().get());
   while (!listens_.empty()) CloseListen(listens_.back().get());
-  if (!service_.Drain(knobs_.linger)) {
-    RELAY_INFO("peers have not confirmed the end of their connections within %s", SecondsText(knobs_.linger).c_str());
-  }
+  AwaitPeers();
   service_.Stop();
-  if (--g_contexts == 0 && link_.fd() >= 0) DrainTransit();
+  if (--g_contexts == 0) AwaitTransit();
 }
 
 }  // namespace relay::comm

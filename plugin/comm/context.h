@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "base/fork_guard.h"
 #include "comm/agent_link.h"
 #include "comm/comm.h"
 #include "comm/connect_machine.h"
@@ -19,12 +20,17 @@ namespace relay::comm {
 
 class Context {
  public:
+  // kProcess: no finalize will come, so that whenever the last comm is closed might be the end.
+  enum class Life : uint8_t { kFinalized, kProcess };
+
   // Reaches or starts the node's agent; blocks up to the connect timeout.
-  static Result<std::unique_ptr<Context>> Create(const Getenv& getenv_fn, const char* const* environment);
+  static Result<std::unique_ptr<Context>> Create(const Getenv& getenv_fn, const char* const* environment,
+                                                 Life life = Life::kFinalized);
   // Waits, bounded by NCCL_RELAY_LINGER, until the peers of all closed connections know it.
   ~Context();
 
-  // Never block. nullptr from Connect and Accept: not yet, ask again with the same arguments.
+  // Never block, but for Close of the last comm with kProcess. nullptr from Connect and Accept: not yet, ask again with
+  // the same arguments.
   Result<ListenComm*> Listen(std::span<std::byte, kHandleBytes> handle);
   Result<Comm*> Connect(std::span<const std::byte, kHandleBytes> handle);
   Result<Comm*> Accept(ListenComm& listen);
@@ -41,7 +47,7 @@ class Context {
     uint64_t request = 0;
   };
 
-  explicit Context(Knobs knobs);
+  Context(Knobs knobs, Life life);
   Status Start();
   void WatchAgent();
   void FindAgent();
@@ -52,9 +58,12 @@ class Context {
   Status JudgeAccept(ListenComm& listen);
   Comm* AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream);
   stream::StreamOptions OptionsFor(std::string peer, std::string near_link) const;
-  void DrainTransit();
+  void AwaitPeers();
+  void AwaitTransit();
 
+  const fork_guard::Life fork_guard_;
   const Knobs knobs_;
+  const Life life_;
   SystemClock clock_;
   Counters counters_;
   AgentLink link_;

@@ -60,7 +60,7 @@ Result<UnixAddress> AddressOf(const std::string& name) {
 Result<Fd> ConnectSocket(const std::string& name) {
   auto address = AddressOf(name);
   RELAY_TRY(address);
-  Fd fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  Fd fd = Fd::Born([] { return socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); });
   if (!fd) return FailErrno(ErrorCode::kSystem, "cannot make a socket");
   if (connect(fd.get(), address->get(), address->size) != 0) {
     return FailErrno(ErrorCode::kSystem, "control socket " + name);
@@ -115,13 +115,17 @@ Result<std::optional<Received>> ReceivePacket(int fd) {
   message.msg_control = buffer.bytes;
   message.msg_controllen = sizeof buffer.bytes;
   ssize_t n;
-  while ((n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0) {
-    if (errno == EINTR) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
-    return FailErrno(ErrorCode::kRemote, "the control socket broke");
-  }
   size_t passed = 0;
-  Fd first = TakePassed(message, passed);
+  Fd first;
+  {
+    fork_guard::Section section;
+    while ((n = recvmsg(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC)) < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return std::nullopt;
+      return FailErrno(ErrorCode::kRemote, "the control socket broke");
+    }
+    first = TakePassed(message, passed);
+  }
   if (n == 0) return Fail(ErrorCode::kRemote, "the control socket was closed");
   if (message.msg_flags & MSG_TRUNC) return Fail(ErrorCode::kRemote, "a packet on the control socket is too long");
   auto packet = Decode(std::span(bytes).first(static_cast<size_t>(n)));

@@ -138,17 +138,29 @@ int Reap(pid_t pid) {
   return status;
 }
 
+struct StatusPipe {
+  Fd ours, theirs;
+};
+
+Result<StatusPipe> MakePipe() {
+  fork_guard::Section section;
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return FailErrno(ErrorCode::kSystem, "cannot make a pipe");
+  StatusPipe pipe{.ours = Fd(ends[0]), .theirs = {}};
+  Fd made(ends[1]);
+  pipe.theirs = Fd(fcntl(made.get(), F_DUPFD_CLOEXEC, kAboveStandard));
+  if (!pipe.theirs) return FailErrno(ErrorCode::kSystem, "no descriptor is left in this process: raise `ulimit -n`");
+  return pipe;
+}
+
 }  // namespace
 
 Status SpawnAgent(const SpawnOptions& options, const Clock& clock) {
   auto command = CommandLine(options.program);
   RELAY_TRY(command);
-  int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return FailErrno(ErrorCode::kSystem, "cannot make a pipe");
-  Fd ours(ends[0]), made(ends[1]);
-  Fd theirs(fcntl(made.get(), F_DUPFD_CLOEXEC, kAboveStandard));
-  if (!theirs) return FailErrno(ErrorCode::kSystem, "no descriptor is left in this process: raise `ulimit -n`");
-  made.reset();
+  auto pipe = MakePipe();
+  RELAY_TRY(pipe);
+  Fd &ours = pipe->ours, &theirs = pipe->theirs;
 
   auto pid = Start(*command, options.log, theirs.get());
   RELAY_TRY(pid);

@@ -2,6 +2,7 @@
 #pragma once
 #include <exception>
 
+#include "base/fork_guard.h"
 #include "base/log.h"
 #include "nccl/types.h"
 #include "relay/result.h"
@@ -24,9 +25,16 @@ inline ncclResult_t ToNccl(ErrorCode code) {
   return ncclInternalError;
 }
 
-// Runs one entry of the table. Its failure is logged here, once, with the sentence of whoever decided it.
+// Runs one entry of a table. Its failure is logged here, once, with the sentence of whoever decided it.
 template <class Body>
 ncclResult_t Guard(const char* entry, Body&& body) noexcept {
+  if (fork_guard::Dead()) {
+    RELAY_WARN(
+        "NET/Relay %s: this process was forked from one that uses NCCL, and cannot use it itself: start it afresh "
+        "(Python: multiprocessing's \"spawn\")",
+        entry);
+    return ncclSystemError;
+  }
   try {
     Status status = body();
     if (status) return ncclSuccess;
@@ -38,6 +46,17 @@ ncclResult_t Guard(const char* entry, Body&& body) noexcept {
     RELAY_WARN("NET/Relay %s: unknown exception", entry);
   }
   return ncclInternalError;
+}
+
+// The same for entries that end something: NCCL stops its teardown at the first error, so they have none. In a forked
+// child there is nothing to end.
+template <class Body>
+ncclResult_t GuardEnd(const char* entry, Body&& body) noexcept {
+  if (fork_guard::Dead()) return ncclSuccess;
+  return Guard(entry, [&]() -> Status {
+    body();
+    return {};
+  });
 }
 
 }  // namespace relay::nccl

@@ -27,8 +27,8 @@ void ResetAffinity() {
 Service::Service(const Clock& clock, Duration housekeeping) : clock_(clock), housekeeping_(housekeeping) {}
 
 Status Service::Start() {
-  epoll_ = Fd(epoll_create1(EPOLL_CLOEXEC));
-  wake_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  epoll_ = Fd::Born([] { return epoll_create1(EPOLL_CLOEXEC); });
+  wake_ = Fd::Born([] { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); });
   epoll_event event{.events = EPOLLIN, .data = {.u64 = kWakeId}};
   if (!epoll_ || !wake_ || epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) {
     return FailErrno(ErrorCode::kSystem, "cannot make the service thread's epoll (raise ulimit -n?)");

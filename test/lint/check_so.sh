@@ -12,7 +12,9 @@ say() {
 exports=$(nm -D --defined-only "$so" | awk '{print $3}')
 extra=$(grep -vE '^ncclNetPlugin_v[0-9]+$' <<<"$exports" || true)
 [ -z "$extra" ] || say "exports: $(head -c 200 <<<"$extra" | tr '\n' ' ')"
-grep -qx 'ncclNetPlugin_v11' <<<"$exports" || say "ncclNetPlugin_v11 is not exported"
+for version in 6 7 8 9 10 11 12; do
+  grep -qx "ncclNetPlugin_v$version" <<<"$exports" || say "ncclNetPlugin_v$version is not exported"
+done
 [ "$(nm -D "$so" | awk '$2 == "u"' | wc -l)" = 0 ] || say "STB_GNU_UNIQUE symbols: dlclose cannot unload it"
 
 libs=$(objdump -p "$so" | awk '/NEEDED/ {print $2}' | grep -vE '^(libc\.so\.6|libm\.so\.6|ld-linux[-a-z0-9_]*\.so\.[0-9])$' || true)
