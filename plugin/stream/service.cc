@@ -62,6 +62,13 @@ void Service::Add(std::shared_ptr<Stream> stream) {
     added_.push_back(std::move(stream));
     ++streams_;
   }
+  any_left_ = true;
+  Wake();
+}
+
+void Service::TakeOver(Stream& stream) {
+  stream.left = true;
+  any_left_ = true;
   Wake();
 }
 
@@ -96,7 +103,9 @@ void Service::Run() {
   ResetAffinity();
   while (!stop_) {
     Wait();
+    bool any_left = any_left_.exchange(false);  // before: who sets it has added its stream
     TakeNew();
+    if (any_left) AttendToLeft();
     TimePoint now = clock_.Now();
     if (now >= next_housekeeping_) HouseKeep(now);
     if (looking_ && now >= next_look_) {
@@ -143,6 +152,12 @@ void Service::TakeNew() {
   std::lock_guard lock(mutex_);
   added.swap(added_);
   for (auto& stream : added) entries_[next_id_++] = Entry{.stream = std::move(stream)};
+}
+
+void Service::AttendToLeft() {
+  for (auto& [id, entry] : entries_) {
+    if (entry.stream->left.exchange(false)) AttendTo(id, entry, /*housekeeping=*/false, /*arm=*/true);
+  }
 }
 
 void Service::Look() {

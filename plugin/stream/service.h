@@ -3,7 +3,8 @@
 //
 // While NCCL drives a stream, the service keeps away from its socket: it only looks, a hundred times a second, whether
 // NCCL still calls. A stream that NCCL left alone for one look is driven once and its socket is watched (armed); NCCL's
-// next call takes it back.
+// next call takes it back. A stream that NCCL does not drive yet, or has closed, is attended to at once: neither set-up nor
+// the end of a job waits for a look.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -38,6 +39,8 @@ class Service {
   void Resume() {
     if (!looking_.load()) Wake();
   }
+  // NCCL will not drive this stream again. Any thread.
+  void TakeOver(Stream& stream);
   // Until every closed stream is finished; false when that takes longer.
   bool Drain(Duration longest);
   // Joins the thread; streams that are left are dropped with their circuits.
@@ -56,6 +59,7 @@ class Service {
   void Wait();
   void OnEvent(uint64_t id);
   void TakeNew();
+  void AttendToLeft();
   void Look();
   void HouseKeep(TimePoint now);
   // Drives the stream; false when it is finished and gone.
@@ -68,6 +72,7 @@ class Service {
   std::thread thread_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> looking_{true};  // a stream is not armed
+  std::atomic<bool> any_left_{false};
 
   std::mutex mutex_;  // guards what other threads leave for the service
   std::condition_variable drained_;

@@ -155,10 +155,7 @@ void Stream::Close() {
   close_due_ = !close_sent_;
   for (Request& request : requests_) request = {.stream = this};
   Drive(/*receive=*/true);
-  if (service_ != nullptr) {
-    armed.store(false);
-    service_->Resume();
-  }
+  if (service_ != nullptr) service_->TakeOver(*this);
 }
 
 Status Stream::OnFrame(const FrameHeader& header) {

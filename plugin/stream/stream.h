@@ -62,6 +62,8 @@ class Stream : protected circuit::FrameSink {
   void set_service(Service* service) { service_ = service; }
   // True: the service watches the socket, NCCL does not drive. Written by both, see Service.
   std::atomic<bool> armed{false};
+  // NCCL does not drive yet, or will not again: the service need not look first.
+  std::atomic<bool> left{true};
 
  protected:
   // What differs by direction, all under the lock.

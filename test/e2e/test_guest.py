@@ -1,6 +1,7 @@
 """The plugin as a guest of somebody else's process: what it brings along and what it leaves behind."""
 import ctypes
 import pathlib
+import re
 import shutil
 import subprocess
 
@@ -64,6 +65,32 @@ def test_nothing_is_written_into_memory_after_its_registration_went(node):
 
 def test_fifty_rounds_of_init_and_finalize_leave_nothing(node):
     assert node("rounds", "50").ok().output == ""
+
+
+@pytest.mark.parametrize("mode", ["comms", "shared"])
+def test_a_thousand_communicators_one_after_another_grow_nothing(node, mode):
+    assert "1000 rounds: +0 threads, +0 descriptors" in node(mode, "1000").ok().output
+
+
+def test_it_can_be_loaded_and_unloaded_a_hundred_times(node):
+    node("reload", "100").ok()
+
+
+def test_a_forked_child_is_refused_and_holds_nothing(node):
+    run = node("child").ok()
+    run.says("listen: this process was forked from one that uses NCCL", "spawn")
+
+
+@pytest.mark.parametrize("receiver", ["B", "C"], ids=["direct", "relayed"])
+def test_a_forked_worker_does_not_keep_its_dead_rank_alive(build, guest, library, tmp_path, receiver):
+    handle = tmp_path / "handle"
+    script = f"[ $RANK = 0 ] && exec {guest} {library} outlive {handle}; exec {guest} {library} await {handle}"
+    run = Lab(build).run("chain:3", "sh", "-c", script, deadline=90, options=[
+        "--ranks", f"A,{receiver}", "--timeout", "60", "--grace", "25"])
+    assert run.status == 128 + 9, run.text()
+    told = re.search(rf"^{receiver}\| error after ([\d.]+) s", run.output, re.M)
+    assert told and float(told[1]) < 1 + 2, run.text()
+    run.says("connection with A", "the peer or an agent on the way has ended")
 
 
 @pytest.mark.parametrize("broken", [
