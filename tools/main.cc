@@ -1,6 +1,7 @@
 // nccl-relay: the agent and the tools around it, one subcommand each. The only file that knows CLI11.
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -9,11 +10,13 @@
 #include "agent/main_entry.h"
 #include "ask.h"
 #include "lab/commands.h"
+#include "lab/topology.h"
 #include "relay/knobs.h"
 
 namespace {
 
 using relay::lab::ExecOptions;
+using relay::lab::FabricOptions;
 using relay::lab::LabOptions;
 using relay::lab::RunOptions;
 
@@ -22,18 +25,28 @@ CLI::Option* Repeated(CLI::App& app, const char* name, std::vector<std::string>&
   return app.add_option(name, values, help)->type_size(1)->allow_extra_args(false);
 }
 
+void AddFabricOptions(CLI::App& app, FabricOptions& fabric) {
+  app.add_option("TOPOLOGY", fabric.topology, std::string(relay::lab::kShapes) + ", or a fabric.json")->required();
+  Repeated(app, "--rate", fabric.rates,
+           "shape every link, each way: 1gbit, 100mbit (default: unshaped); or some: A-B=1gbit, A>B=100mbit");
+  app.add_option("--addresses", fabric.addresses,
+                 "per-cable, per-pair, shared, reused, ula, link-local (default: per-cable)");
+}
+
 void AddLabOptions(CLI::App& app, LabOptions& lab) {
-  app.add_option("TOPOLOGY", lab.topology, "chain:N ring:N star:N grid:RxC full:N, or a fabric.json")->required();
-  app.add_option("--rate", lab.rate, "shape every link, each way: 1gbit, 100mbit (default: unshaped)");
+  AddFabricOptions(app, lab.fabric);
   app.add_option("--mtu", lab.mtu, "of every link")->capture_default_str();
-  app.add_option("--control", lab.control,
-                 "network for the bootstrap: lan (a slow one apart), routes (IP forwarded along the fabric), none")
+  app.add_option(
+         "--control", lab.control,
+         "network for the bootstrap: lan (a slow one apart), gateway (the same, and it routes), routes (IP forwarded "
+         "along the fabric), none")
       ->capture_default_str();
   app.add_option("--agents", lab.agents, "start agents in: auto (nodes without a rank), all, none, or A,B")
       ->capture_default_str();
   Repeated(app, "--no-auto-agent", lab.no_auto_agents, "nodes whose ranks start no agent: A,B");
   Repeated(app, "--node-fabric", lab.node_fabrics, "another fabric file for one node: B=other.json");
   Repeated(app, "--env", lab.env, "K=V for every rank and agent; K= unsets");
+  Repeated(app, "--sysctl", lab.sysctls, "a setting of every node's kernel: net.ipv4.conf.all.rp_filter=1");
   app.add_option("--log-dir", lab.log_dir, "keep the agents' logs here");
 }
 
@@ -45,10 +58,16 @@ void AddRunOptions(CLI::App& app, RunOptions& run) {
   app.add_option("--grace", run.grace, "seconds that others have after one failed")->capture_default_str();
   app.add_flag("--counters", run.counters, "print every interface's bytes at the end");
   app.add_option("--counters-json", run.counters_json, "write them to a file");
-  Repeated(app, "--cut", run.cuts, "take a link down: A-B@3s after the ranks' start, or A/ab@3s for one cable");
-  Repeated(app, "--drop", run.drops, "swallow every packet of a link, which stays up: A-B@3s");
-  Repeated(app, "--kill", run.kills, "kill every process of a node: B@4s");
-  Repeated(app, "--kill-agent", run.agent_kills, "kill the agents of a node: B@4s");
+  for (const relay::lab::FaultOption& option : relay::lab::kFaultOptions) {
+    const std::function<void(const std::string&)> add = [&run, kind = option.kind](const std::string& value) {
+      run.faults.push_back({kind, value});
+    };
+    app.add_option_function(std::string("--") + option.name, add, option.help)
+        ->type_size(1)
+        ->allow_extra_args(false)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->trigger_on_parse();
+  }
 }
 
 // What follows the first "--" is the command, whatever it looks like.
@@ -96,10 +115,9 @@ int Main(int argc, char** argv) {
   CLI::App* down_command = lab->add_subcommand("down", "end a lab");
   down_command->add_option("--name", wanted, "of the lab (default: the only one)");
   CLI::App* status_command = lab->add_subcommand("status", "list labs");
-  LabOptions declared;
+  FabricOptions declared;
   CLI::App* fabric_command = lab->add_subcommand("fabric", "print the declared fabric of a topology");
-  fabric_command->add_option("TOPOLOGY", declared.topology)->required();
-  fabric_command->add_option("--rate", declared.rate, "speed of every link (default: 10gbit)");
+  AddFabricOptions(*fabric_command, declared);
 
   // CLI11 takes a vector from its end.
   std::vector<std::string> reversed(arguments.own.rbegin(), arguments.own.rend());
@@ -118,7 +136,7 @@ int Main(int argc, char** argv) {
   if (*exec_command) return relay::lab::Exec(exec);
   if (*down_command) return relay::lab::Down(wanted);
   if (*status_command) return relay::lab::ListLabs();
-  if (*fabric_command) return relay::lab::PrintFabricOf(declared.topology, declared.rate);
+  if (*fabric_command) return relay::lab::PrintFabricOf(declared);
   return 2;
 }
 

@@ -54,6 +54,33 @@ check "without control only neighbours talk" yes "$(grep -q 'Network is unreacha
 
 check "a cut link is down at both ends" "A| down;B| down;" \
   "$(lab run chain:2 --cut A-B@50ms -- sh -c 'sleep 0.4; cat /sys/class/net/[ab][ab]/operstate' 2>/dev/null | sort | tr '\n' ';')"
+check "a healed link has its addresses again, the link-local one too" "A| ab UP fe80::77:0:1/64;B| ba UP fe80::77:0:2/64;" \
+  "$(lab run chain:2 --addresses link-local --cut A-B@20ms --heal A-B@150ms -- \
+    sh -c 'sleep 0.5; ip -br addr show dev $(ls /sys/class/net | grep [ab][ab]) | sed "s/@[^ ]*//"' 2>"$scratch/err" |
+    sed -E 's/ +/ /g; s/(UP).*(fe80::77:[^ ]*).*/\1 \2/' | sort | tr '\n' ';')"
+check "faults are told in the order of their times" "lab: cut A-B@20ms;lab: heal A-B@150ms;" "$(tr '\n' ';' <"$scratch/err")"
+check "a healed link has its routes again" "A| 10.99.0.3 via 10.77.0.2 dev ab src 10.99.0.1;" \
+  "$(lab run chain:3 --control routes --heal A-B@100ms --cut A/ab@20ms -- \
+    sh -c 'sleep 0.4; ip route show 10.99.0.3 2>/dev/null' 2>/dev/null | sed 's/ *$//' | grep '^A' | tr '\n' ';')"
+queues='sleep 0.4; tc qdisc show dev $(ls /sys/class/net | grep [ab][ab]) | cut -d" " -f2,8'
+check "a link is slowed one way, and dropped and healed the other" "A| tbf 10Mbit;B| noqueue;" \
+  "$(lab run chain:2 --slow 'A>B=0.1%@10ms' --drop 'B>A@10ms' --heal 'B>A@100ms' -- sh -c "$queues" 2>/dev/null |
+    sed 's/ *$//' | sort | tr '\n' ';')"
+check "a rate may be of one direction" "A| tbf 100Mbit;B| tbf 1Gbit;" \
+  "$(lab run chain:2 --rate 'A>B=100mbit' --rate 1gbit -- sh -c "$queues" 2>/dev/null | sort | tr '\n' ';')"
+check "the MTU of one end changes" "A| 1400;B| 1500;" \
+  "$(lab run chain:2 --mtu-at 'A>B=1400@10ms' -- sh -c 'sleep 0.2; cat /sys/class/net/[ab][ab]/mtu' 2>/dev/null | sort | tr '\n' ';')"
+check "a stopped node goes on when it is told to" "A| no;B| yes;" \
+  "$(lab run chain:2 --stop B@100ms --cont B@1300ms -- bash -c 'for _ in {1..8}; do now=${EPOCHREALTIME/./}
+    [ $((now - ${last:-$now})) -gt 900000 ] && slept=yes; last=$now; sleep 0.05; done; echo ${slept:-no}' 2>/dev/null |
+    sort | tr '\n' ';')"
+check "a fault that did not come is told" "lab: kill B@30s did not come: the run was over" \
+  "$(lab run chain:2 --agents none --kill B@30s -- true 2>&1)"
+check "a fault at no link is answered with those there are" 'lab: --cut A-C@1s: "A-C" names no link; there are A-B B-C' \
+  "$(lab run chain:3 --cut A-C@1s -- true 2>&1)"
+check "nodes take settings of the kernel" "A| 1;B| 1;" \
+  "$(lab run chain:2 --sysctl net.ipv4.conf.all.rp_filter=1 -- cat /proc/sys/net/ipv4/conf/all/rp_filter | sort | tr '\n' ';')"
+check "a random graph has the links asked for" 12 "$(lab fabric random:9:12:5 | grep -c ends)"
 lab run chain:2 --kill B@50ms --grace 0.1 -- sleep 50 2>/dev/null
 check "a killed node's rank ended by signal 9" 137 $?
 

@@ -13,7 +13,7 @@ int Run(const RunOptions& options);
 int Up(const LabOptions& options, const std::string& name);
 int Down(const std::string& name);
 int ListLabs();
-int PrintFabricOf(const std::string& topology, const std::string& rate);
+int PrintFabricOf(const FabricOptions& options);
 
 struct ExecOptions {
   std::string name;  // of the lab; empty: the only one

@@ -1,10 +1,26 @@
-// Breaks things in a running lab.
+// Breaks things in a running lab, and mends them.
 #pragma once
+#include <vector>
+
 #include "lab/network.h"
 #include "lab/schedule.h"
 
 namespace relay::lab {
 
-Status ApplyFault(const Fault& fault, const Plan& plan, const Network& network);
+class FaultInjector {
+ public:
+  FaultInjector(const Plan& plan, const Network& network);
+
+  // Blocks for the few milliseconds that ip(8) and its like take, at most ten seconds each.
+  Status Apply(const Fault& fault);
+
+ private:
+  Status Change(const LinkChange& change) const;
+  Status RunBatch(size_t node, const std::vector<std::string>& program, const std::string& batch) const;
+
+  const Plan& plan_;
+  const Network& network_;
+  std::vector<std::vector<LinkState>> states_;  // as the fabric's nodes and their ports
+};
 
 }  // namespace relay::lab

@@ -4,31 +4,38 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <charconv>
-#include <cmath>
 #include <filesystem>
 
 #include "lab/process.h"
-#include "lab/topology.h"
+#include "lab/rates.h"
 
 namespace relay::lab {
 namespace {
 
-constexpr uint32_t kUnshapedMbit = 10000;  // what an unshaped cable is declared to do
-
 Result<std::string> ReadFabricFile(const std::string& path) {
   std::string text = ReadFile(path);
   if (!text.empty()) return text;
-  return Fail(
-      ErrorCode::kUsage,
-      fmt::format("\"{}\" is neither a topology (chain:N ring:N star:N grid:RxC full:N) nor a readable file", path));
+  return Fail(ErrorCode::kUsage, fmt::format("\"{}\" is neither a topology ({}) nor a readable file", path, kShapes));
 }
 
 Result<Control> ParseControl(const std::string& text) {
   if (text == "lan") return Control::kLan;
+  if (text == "gateway") return Control::kGateway;
   if (text == "routes") return Control::kRoutes;
   if (text == "none") return Control::kNone;
-  return Fail(ErrorCode::kUsage, fmt::format("--control {}: lan, routes or none", text));
+  return Fail(ErrorCode::kUsage, fmt::format("--control {}: lan, gateway, routes or none", text));
+}
+
+// nullopt: a file brings its own addresses.
+Result<std::optional<AddressStyle>> StyleOf(const FabricOptions& options) {
+  if (!LooksLikeShape(options.topology)) {
+    if (options.addresses.empty()) return std::nullopt;
+    return Fail(ErrorCode::kUsage, fmt::format("--addresses is for shapes: {} has its own", options.topology));
+  }
+  if (options.addresses.empty()) return AddressStyle::kPerCable;
+  const Result<AddressStyle> style = ParseAddressStyle(options.addresses);
+  if (!style) return tl::unexpected<Error>(style.error());
+  return *style;
 }
 
 std::string OwnPath() {
@@ -89,18 +96,25 @@ Result<std::vector<size_t>> RankNodes(const Plan& plan, const std::vector<std::s
   return nodes;
 }
 
-Status Decide(Lab& lab, const std::vector<std::string>& rank_nodes) {
-  const Result<uint32_t> rate = ParseRate(lab.options.rate);
-  if (!rate) return tl::unexpected<Error>(rate.error());
-  if (lab.options.mtu < 1280 || lab.options.mtu > 65535) return Fail(ErrorCode::kUsage, "--mtu: 1280 to 65535");
-  lab.shape = {*rate, lab.options.mtu};
-  const Result<Control> control = ParseControl(lab.options.control);
+Status MakeLabPlan(Lab& lab) {
+  const LabOptions& options = lab.options;
+  if (options.mtu < 1280 || options.mtu > 65535) return Fail(ErrorCode::kUsage, "--mtu: 1280 to 65535");
+  const Result<Control> control = ParseControl(options.control);
   if (!control) return tl::unexpected<Error>(control.error());
-  Result<fabric::Fabric> fabric = LoadFabric(lab.options.topology, lab.options.rate);
+  Result<fabric::Fabric> fabric = LoadFabric(options.fabric);
   if (!fabric) return tl::unexpected<Error>(fabric.error());
-  Result<Plan> plan = MakePlan(std::move(*fabric), *control);
+  const Result<std::optional<AddressStyle>> style = StyleOf(options.fabric);
+  if (!style) return tl::unexpected<Error>(style.error());
+  Result<Plan> plan = MakePlan(std::move(*fabric), {*control, *style, options.mtu});
   if (!plan) return tl::unexpected<Error>(plan.error());
   lab.plan = std::move(*plan);
+  const Result<Rates> rates = Rates::Parse(options.fabric.rates);
+  if (!rates) return tl::unexpected<Error>(rates.error());
+  return rates->Shape(lab.plan);
+}
+
+Status Decide(Lab& lab, const std::vector<std::string>& rank_nodes) {
+  RELAY_TRY(MakeLabPlan(lab));
   Result<std::vector<size_t>> ranks = RankNodes(lab.plan, rank_nodes);
   if (!ranks) return tl::unexpected<Error>(ranks.error());
   lab.rank_nodes = std::move(*ranks);
@@ -112,29 +126,22 @@ Status Decide(Lab& lab, const std::vector<std::string>& rank_nodes) {
 
 }  // namespace
 
-Result<uint32_t> ParseRate(std::string_view text) {
-  if (text.empty()) return 0u;
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
-  const double mbit = unit == "gbit" ? value * 1000 : value;
-  if (error != std::errc() || (unit != "gbit" && unit != "mbit") || !(mbit >= 1) || mbit > 1e6) {
-    return Fail(ErrorCode::kUsage, fmt::format("--rate {}: write it like 1gbit, 2.5gbit or 100mbit", text));
+Result<fabric::Fabric> LoadFabric(const FabricOptions& options) {
+  const Result<Rates> rates = Rates::Parse(options.rates);
+  if (!rates) return tl::unexpected<Error>(rates.error());
+  const Result<std::optional<AddressStyle>> style = StyleOf(options);
+  if (!style) return tl::unexpected<Error>(style.error());
+  if (!*style) {
+    const Result<std::string> text = ReadFabricFile(options.topology);
+    if (!text) return tl::unexpected<Error>(text.error());
+    return fabric::ParseFabric(*text, options.topology);
   }
-  return static_cast<uint32_t>(std::lround(mbit));
-}
-
-Result<fabric::Fabric> LoadFabric(const std::string& topology, const std::string& rate) {
-  const Result<uint32_t> speed = ParseRate(rate);
-  if (!speed) return tl::unexpected<Error>(speed.error());
-  if (LooksLikeShape(topology)) {
-    const Result<Topology> shape = ParseShape(topology);
-    if (!shape) return tl::unexpected<Error>(shape.error());
-    return DeclareShape(*shape, *speed == 0 ? kUnshapedMbit : *speed);
-  }
-  const Result<std::string> text = ReadFabricFile(topology);
-  if (!text) return tl::unexpected<Error>(text.error());
-  return fabric::ParseFabric(*text, topology);
+  const Result<Topology> shape = ParseShape(options.topology);
+  if (!shape) return tl::unexpected<Error>(shape.error());
+  const uint32_t mbit = rates->common_mbit() == 0 ? kUnshapedMbit : rates->common_mbit();
+  Result<fabric::Fabric> fabric = DeclareShape(*shape, mbit, **style);
+  if (fabric) RELAY_TRY(rates->Declare(*fabric));
+  return fabric;
 }
 
 Result<Lab> Prepare(const LabOptions& options, const PrepareOptions& prepare) {
@@ -166,7 +173,7 @@ Environment NodeEnvironment(const Lab& lab, size_t node) {
 }
 
 Result<OpenLab> Open(const Lab& lab, pid_t outer_pid) {
-  Result<Network> network = BuildNetwork(lab.plan, lab.shape);
+  Result<Network> network = BuildNetwork(lab.plan, lab.options.sysctls);
   if (!network) return tl::unexpected<Error>(network.error());
   OpenLab open{std::move(*network), {}};
   std::vector<AgentStart> starts;
@@ -178,9 +185,13 @@ Result<OpenLab> Open(const Lab& lab, pid_t outer_pid) {
     open.agents.emplace_back(*pid, node);
   }
   for (size_t i = 0; i < starts.size(); ++i) RELAY_TRY(AwaitAgent(starts[i], open.agents[i].first));
-  State state{
-      lab.name, lab.options.topology, outer_pid, lab.plan.control, lab.plan.nodes[0].control_address, lab.options.env,
-      {}};
+  State state{lab.name,
+              lab.options.fabric.topology,
+              outer_pid,
+              lab.plan.control,
+              lab.plan.nodes[0].control_address,
+              lab.options.env,
+              {}};
   for (size_t i = 0; i < lab.facts.size(); ++i) {
     const NodeSpace& space = open.network.nodes[i];
     state.nodes.push_back({lab.facts[i], space.network.get(), space.mounts.get(), space.host.get()});

@@ -16,7 +16,6 @@ struct Lab {
   LabOptions options;
   std::string name;
   Plan plan;
-  LinkShape shape;
   StateDirectory state;
   std::string log_dir;
   std::string program;  // this one
@@ -26,10 +25,8 @@ struct Lab {
   std::vector<size_t> agent_nodes;
 };
 
-// Shape or file, at the speed of "1gbit" (empty: 10 Gbit/s).
-Result<fabric::Fabric> LoadFabric(const std::string& topology, const std::string& rate);
-// Mbit/s of "1gbit", "2.5gbit", "100mbit"; 0 of "".
-Result<uint32_t> ParseRate(std::string_view text);
+// Shape, at these rates and with these addresses, or file, as it is.
+Result<fabric::Fabric> LoadFabric(const FabricOptions& options);
 
 struct PrepareOptions {
   std::string name;

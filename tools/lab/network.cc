@@ -34,6 +34,14 @@ Status WaitAll(std::vector<Helper>& started) {
   return first;
 }
 
+// What the user wants comes last and wins.
+std::vector<std::string> KernelOf(const Plan& plan, std::span<const std::string> sysctls) {
+  std::vector<std::string> settings{plan.control == Control::kRoutes ? "net.ipv4.ip_forward=1"
+                                                                     : "net.ipv4.ip_forward=0"};
+  settings.insert(settings.end(), sysctls.begin(), sysctls.end());
+  return settings;
+}
+
 Status StayHere() { return {}; }
 
 bool IsRunning(int socket, const std::string& interface) {
@@ -73,27 +81,28 @@ Status AwaitCarriers(const Plan& plan, const Network& network) {
 
 }  // namespace
 
-Result<Network> BuildNetwork(const Plan& plan, const LinkShape& shape) {
+Result<Network> BuildNetwork(const Plan& plan, std::span<const std::string> sysctls) {
   const Result<std::string> ip = FindProgram("ip");
   if (!ip) return tl::unexpected<Error>(ip.error());
   const Result<std::string> tc = FindProgram("tc");
   if (!tc) return tl::unexpected<Error>(tc.error());
-  Network network{{}, *tc};
+  Network network{{}, *ip, *tc};
   std::vector<std::string> paths;
   for (const PlanNode& node : plan.nodes) {
-    Result<NodeSpace> space = MakeNodeSpace(node.name, plan.control == Control::kRoutes);
+    Result<NodeSpace> space = MakeNodeSpace(node.name, KernelOf(plan, sysctls));
     if (!space) return tl::unexpected<Error>(space.error());
     paths.push_back(fmt::format("/proc/{}/fd/{}", ::getpid(), space->network.get()));
     network.nodes.push_back(std::move(*space));
   }
+  if (plan.control == Control::kGateway) RELAY_TRY(WriteFile("/proc/sys/net/ipv4/ip_forward", "1"));
   std::vector<Helper> started;
-  RELAY_TRY(StartBatch(started, *ip, HubLinks(plan, shape, paths), StayHere));
+  RELAY_TRY(StartBatch(started, *ip, HubLinks(plan, paths), StayHere));
   RELAY_TRY(WaitAll(started));
   Status status;
   for (size_t i = 0; i < plan.nodes.size() && status; ++i) {
     const auto enter = [&space = network.nodes[i]] { return Enter(space, "/"); };
     status = StartBatch(started, *ip, NodeLinks(plan, i), enter);
-    if (status) status = StartBatch(started, *tc, NodeQueues(plan, i, shape), enter);
+    if (status) status = StartBatch(started, *tc, NodeQueues(plan, i), enter);
   }
   if (status) status = StartBatch(started, *tc, HubQueues(plan), StayHere);
   const Status ended = WaitAll(started);

@@ -1,5 +1,7 @@
 // A plan made real: the nodes' namespaces, wired. Built inside the box; gone with it.
 #pragma once
+#include <span>
+#include <string>
 #include <vector>
 
 #include "lab/node_space.h"
@@ -10,9 +12,10 @@ namespace relay::lab {
 
 struct Network {
   std::vector<NodeSpace> nodes;  // as the plan's
-  std::string tc;                // full path
+  std::string ip, tc;            // full paths
 };
 
-Result<Network> BuildNetwork(const Plan& plan, const LinkShape& shape);
+// `sysctls`: settings of every node's kernel, "net.ipv4.conf.all.rp_filter=1".
+Result<Network> BuildNetwork(const Plan& plan, std::span<const std::string> sysctls = {});
 
 }  // namespace relay::lab

@@ -23,9 +23,20 @@ Status MountSysfs() {
   return FailErrno(ErrorCode::kSystem, "mount a fresh /sys (run as root, or where /sys is not masked)");
 }
 
-Status SetKernel(const std::string& name, std::string_view value) { return WriteFile("/proc/sys/net/" + name, value); }
+// "net.ipv4.conf.eth0/1.rp_filter=1": as sysctl(8) writes names, a dot in an interface's name is a slash.
+Status SetKernel(const std::string& setting) {
+  const size_t equals = std::min(setting.find('='), setting.size());
+  std::string path = setting.substr(0, equals);
+  for (char& c : path) c = c == '.' ? '/' : c == '/' ? '.' : c;
+  if (path.rfind("net/", 0) != 0 || path.find("/..") != path.npos || equals == setting.size()) {
+    return Fail(
+        ErrorCode::kUsage,
+        fmt::format("--sysctl {}: write it like net.ipv4.conf.all.rp_filter=1; only net. is a node's own", setting));
+  }
+  return WriteFile("/proc/sys/" + path, setting.substr(equals + 1));
+}
 
-Status BecomeNode(const std::string& name, bool forward) {
+Status BecomeNode(const std::string& name, const std::vector<std::string>& sysctls) {
   if (::unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS) != 0) {
     return FailErrno(ErrorCode::kSystem, "make namespaces for node " + name);
   }
@@ -33,17 +44,18 @@ Status BecomeNode(const std::string& name, bool forward) {
   RELAY_TRY(MountSysfs());
   for (const char* scope : {"all", "default"}) {
     // Addresses are usable at once, and a reply may leave by another interface than the question came in by.
-    RELAY_TRY(SetKernel(fmt::format("ipv4/conf/{}/rp_filter", scope), "0"));
+    RELAY_TRY(SetKernel(fmt::format("net.ipv4.conf.{}.rp_filter=0", scope)));
     if (::access("/proc/sys/net/ipv6", F_OK) == 0) {
-      RELAY_TRY(SetKernel(fmt::format("ipv6/conf/{}/accept_dad", scope), "0"));
+      RELAY_TRY(SetKernel(fmt::format("net.ipv6.conf.{}.accept_dad=0", scope)));
     }
   }
-  return SetKernel("ipv4/ip_forward", forward ? "1" : "0");
+  for (const std::string& setting : sysctls) RELAY_TRY(SetKernel(setting));
+  return {};
 }
 
 // Says "+" or the complaint, then keeps the namespaces alive until the parent holds them.
-[[noreturn]] void NodeChild(const std::string& name, bool forward, int report, int release) {
-  const Status made = BecomeNode(name, forward);
+[[noreturn]] void NodeChild(const std::string& name, const std::vector<std::string>& sysctls, int report, int release) {
+  const Status made = BecomeNode(name, sysctls);
   const std::string said = made ? "+" : made.error().what;
   if (::write(report, said.data(), said.size()) < 0) ::_exit(1);
   char end;
@@ -80,7 +92,7 @@ Result<NodeSpace> Hold(pid_t pid) {
 
 }  // namespace
 
-Result<NodeSpace> MakeNodeSpace(const std::string& name, bool forward) {
+Result<NodeSpace> MakeNodeSpace(const std::string& name, const std::vector<std::string>& sysctls) {
   int report[2], release[2];
   if (::pipe2(report, O_CLOEXEC) != 0) return FailErrno(ErrorCode::kSystem, "pipe");
   const Fd said(report[0]);
@@ -91,7 +103,7 @@ Result<NodeSpace> MakeNodeSpace(const std::string& name, bool forward) {
   if (pid < 0) return FailErrno(ErrorCode::kSystem, "fork");
   if (pid == 0) {
     let_go.reset();
-    NodeChild(name, forward, say.get(), wait.get());
+    NodeChild(name, sysctls, say.get(), wait.get());
   }
   say.reset();
   Result<std::string> report_text = AwaitReport(said.get());

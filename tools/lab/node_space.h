@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "base/fd.h"
 #include "relay/result.h"
@@ -16,8 +17,8 @@ struct NodeSpace {
   ino_t network_inode = 0;
 };
 
-// Made by a short-lived child of this process. `forward`: the node's kernel forwards IPv4.
-Result<NodeSpace> MakeNodeSpace(const std::string& name, bool forward);
+// Made by a short-lived child of this process. `sysctls`: "net.ipv4.ip_forward=1".
+Result<NodeSpace> MakeNodeSpace(const std::string& name, const std::vector<std::string>& sysctls);
 
 // In a child, after fork. Keeps the working directory.
 Status Enter(const NodeSpace& space, const std::string& working_directory);

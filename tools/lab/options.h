@@ -4,18 +4,31 @@
 #include <string>
 #include <vector>
 
+#include "lab/fault_kind.h"
+
 namespace relay::lab {
 
+struct FabricOptions {
+  std::string topology;            // a shape or the path of a fabric file
+  std::vector<std::string> rates;  // "1gbit", "A-B=100mbit"; empty: unshaped
+  std::string addresses;           // an AddressStyle; empty: per-cable
+};
+
 struct LabOptions {
-  std::string topology;  // a shape or the path of a fabric file
-  std::string rate;      // "1gbit"; empty: unshaped
+  FabricOptions fabric;
   uint32_t mtu = 1500;
-  std::string control = "lan";  // lan, routes or none
+  std::string control = "lan";  // lan, gateway, routes or none
   std::string agents = "auto";  // auto, all, none or a list of nodes
   std::string log_dir;          // empty: one that lives as long as the lab
   std::vector<std::string> env;
   std::vector<std::string> node_fabrics;    // "B=other.json"
   std::vector<std::string> no_auto_agents;  // nodes
+  std::vector<std::string> sysctls;         // "net.ipv4.conf.all.rp_filter=1"
+};
+
+struct FaultText {
+  FaultKind kind = FaultKind::kCut;
+  std::string value;  // "A-B@3s"
 };
 
 struct RunOptions {
@@ -26,8 +39,7 @@ struct RunOptions {
   double grace = 5;
   bool counters = false;
   std::string counters_json;
-  std::vector<std::string> cuts, drops;         // "A-B@3s"
-  std::vector<std::string> kills, agent_kills;  // "B@4s"
+  std::vector<FaultText> faults;
   std::vector<std::string> command;
 };
 

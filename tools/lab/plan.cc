@@ -17,16 +17,11 @@ using fabric::Fabric;
 using fabric::LinkEnd;
 
 constexpr size_t kMaxInterfaceName = 15;  // IFNAMSIZ and its zero
-constexpr size_t kSubnets = 1 << 14;      // of four addresses in 10.77.0.0/16
+constexpr size_t kMaxCables = 1 << 14;    // each has its addresses in 10.77.0.0/16
 
 std::string Lower(std::string text) {
   for (char& c : text) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
   return text;
-}
-
-SocketAddress CableAddress(size_t cable, size_t host) {
-  const size_t at = cable * 4 + host;
-  return SocketAddress::Parse(fmt::format("10.77.{}.{}", at / 256, at % 256)).value();
 }
 
 Status CheckBuildable(const Fabric& fabric) {
@@ -58,14 +53,15 @@ Status CheckBuildable(const Fabric& fabric) {
 
 bool IsLinkLocal(const SocketAddress& address) { return Lower(address.HostText()).rfind("fe80:", 0) == 0; }
 
-// The two ends of one of the lab's own subnets share a prefix; other declared addresses are joined one to one.
-std::string AddressArgument(const SocketAddress& own, const fabric::Port* peer) {
+// The two ends of one of the lab's own subnets share a prefix; declared addresses are joined one to one.
+std::string AddressArgument(const SocketAddress& own, const fabric::Port* peer, std::optional<AddressStyle> style) {
   const std::string text = own.HostText();
   const bool v6 = own.family() == AF_INET6;
+  const char* at_once = v6 ? " nodad" : "";
   if (v6 && IsLinkLocal(own)) return text + "/64 nodad";
+  if (style) return fmt::format("{}/{}{}", text, PrefixLength(*style), at_once);
   const char* host = v6 ? "/128 nodad" : "/32";
   if (!peer) return text + host;
-  if (text.rfind("10.77.", 0) == 0) return text + "/30";
   for (const SocketAddress& other : peer->addresses) {
     if (other.family() == own.family() && !IsLinkLocal(other)) return text + " peer " + other.HostText() + host;
   }
@@ -116,6 +112,7 @@ Status AddControl(Plan& plan) {
     PlanNode& node = plan.nodes[i];
     switch (plan.control) {
       case Control::kLan:
+      case Control::kGateway:
         node.control_address = fmt::format("10.88.0.{}", i + 1);
         break;
       case Control::kRoutes:
@@ -132,26 +129,31 @@ Status AddControl(Plan& plan) {
 
 }  // namespace
 
-Result<Fabric> DeclareShape(const Topology& topology, uint32_t speed_mbit) {
-  if (topology.cables.size() > kSubnets) return Fail(ErrorCode::kUsage, topology.name + " has too many cables");
+Result<Fabric> DeclareShape(const Topology& topology, uint32_t speed_mbit, AddressStyle style) {
+  if (topology.cables.size() > kMaxCables) return Fail(ErrorCode::kUsage, topology.name + " has too many cables");
   Fabric fabric;
   fabric.name = topology.name;
   for (const std::string& name : topology.nodes) fabric.nodes.push_back({0, name, {}});
-  std::map<std::pair<size_t, size_t>, size_t> twins;
+  struct Pair {
+    size_t index = 0, cables = 0;
+  };
+  std::map<std::pair<size_t, size_t>, Pair> pairs;
   for (size_t i = 0; i < topology.cables.size(); ++i) {
     const Cable& cable = topology.cables[i];
-    const size_t twin = ++twins[std::minmax({cable.a, cable.b})];
-    const auto add_port = [&](size_t from, size_t to, size_t host) {
+    Pair& pair = pairs.try_emplace(std::minmax(cable.a, cable.b), Pair{pairs.size(), 0}).first->second;
+    const size_t twin = ++pair.cables;
+    const auto add_port = [&](size_t from, size_t to, bool first) {
       auto& ports = fabric.nodes[from].ports;
       std::string name = Lower(topology.nodes[from] + topology.nodes[to]);
       // From L to O it would be the loopback interface's.
       if (twin > 1 || name == "lo") name += std::to_string(twin);
-      ports.push_back({name, {CableAddress(i, host)}, speed_mbit, fabric::PortKind::kTcp});
+      const SocketAddress address = PortAddress(style, {i, pair.index, 2 * (twin - 1) + (first ? 0 : 1), from, first});
+      ports.push_back({name, {address}, speed_mbit, fabric::PortKind::kTcp});
       return LinkEnd{from, ports.size() - 1};
     };
     fabric::Link link;
-    link.a = add_port(cable.a, cable.b, 1);
-    link.b = add_port(cable.b, cable.a, 2);
+    link.a = add_port(cable.a, cable.b, true);
+    link.b = add_port(cable.b, cable.a, false);
     link.speed_mbit = speed_mbit;
     fabric.links.push_back(link);
   }
@@ -159,10 +161,11 @@ Result<Fabric> DeclareShape(const Topology& topology, uint32_t speed_mbit) {
   return fabric::ParseFabric(fabric::PrintFabric(fabric), topology.name);
 }
 
-Result<Plan> MakePlan(Fabric fabric, Control control) {
+Result<Plan> MakePlan(Fabric fabric, const PlanOptions& options) {
   RELAY_TRY(CheckBuildable(fabric));
   Plan plan;
-  plan.control = control;
+  plan.control = options.control;
+  plan.mtu = options.mtu;
   plan.fabric_text = fabric::PrintFabric(fabric);
   const auto peers = Peers(fabric);
   for (size_t n = 0; n < fabric.nodes.size(); ++n) {
@@ -171,12 +174,11 @@ Result<Plan> MakePlan(Fabric fabric, Control control) {
     for (size_t p = 0; p < fabric.nodes[n].ports.size(); ++p) {
       const fabric::Port& port = fabric.nodes[n].ports[p];
       const auto peer = peers.find({n, p});
-      Interface interface {
-        port.name, {}
-      };
+      const fabric::Port* far = peer == peers.end() ? nullptr : &fabric::PortAt(fabric, peer->second);
+      Interface interface;
+      interface.name = port.name;
       for (const SocketAddress& address : port.addresses) {
-        interface.addresses.push_back(
-            AddressArgument(address, peer == peers.end() ? nullptr : &fabric::PortAt(fabric, peer->second)));
+        interface.addresses.push_back(AddressArgument(address, far, options.style));
       }
       node.interfaces.push_back(std::move(interface));
     }

@@ -6,8 +6,8 @@
 
 namespace relay::lab {
 
-int PrintFabricOf(const std::string& topology, const std::string& rate) {
-  const Result<fabric::Fabric> fabric = LoadFabric(topology, rate);
+int PrintFabricOf(const FabricOptions& options) {
+  const Result<fabric::Fabric> fabric = LoadFabric(options);
   if (!fabric) {
     fmt::print(stderr, "lab: {}\n", fabric.error().what);
     return kLabFailed;

@@ -56,7 +56,7 @@ std::string ReadAll(int fd) {
 
 }  // namespace
 
-Result<std::string> FindProgram(const std::string& name) {
+Result<std::string> FindProgram(const std::string& name, const std::string& debian_package) {
   const char* path = std::getenv("PATH");
   std::string places = fmt::format("{}:/usr/sbin:/sbin:/usr/bin:/bin", path ? path : "");
   while (!places.empty()) {
@@ -65,7 +65,8 @@ Result<std::string> FindProgram(const std::string& name) {
     if (end > 0 && ::access(candidate.c_str(), X_OK) == 0) return candidate;
     places.erase(0, end + 1);
   }
-  return Fail(ErrorCode::kSystem, fmt::format("the lab needs the program \"{}\" (Debian: apt install iproute2)", name));
+  return Fail(ErrorCode::kSystem,
+              fmt::format("the lab needs the program \"{}\" (Debian: apt install {})", name, debian_package));
 }
 
 void ResetSignals() {

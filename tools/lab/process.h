@@ -15,7 +15,7 @@ namespace relay::lab {
 
 // Full path of a program: PATH first, then the places that ordinary users' PATHs leave out. The error says what to
 // install.
-Result<std::string> FindProgram(const std::string& name);
+Result<std::string> FindProgram(const std::string& name, const std::string& debian_package = "iproute2");
 
 // In the child, after fork: default signal dispositions and nothing blocked.
 void ResetSignals();

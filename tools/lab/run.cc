@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/random.h"
@@ -42,29 +43,29 @@ Status StartRanks(Supervisor& supervisor, const RunOptions& options, const Lab& 
   return {};
 }
 
-const char* FaultName(FaultKind kind) {
-  switch (kind) {
-    case FaultKind::kCut:
-      return "cut";
-    case FaultKind::kDrop:
-      return "drop";
-    case FaultKind::kKill:
-      return "kill";
-    case FaultKind::kKillAgent:
-      return "kill-agent";
+// What has come of each fault, in order.
+class FaultLog {
+ public:
+  FaultLog(Supervisor& supervisor, FaultInjector& injector, const std::vector<Fault>& faults) : faults_(faults) {
+    for (const Fault& fault : faults) {
+      supervisor.After(fault.after, [this, &fault, &injector] {
+        ++came_;
+        const Status done = injector.Apply(fault);
+        WriteOut(STDERR_FILENO, fmt::format("lab: {}{}\n", fault.text, done ? "" : " failed: " + done.error().what));
+      });
+    }
   }
-  return "?";
-}
 
-void ArmFaults(Supervisor& supervisor, const std::vector<Fault>& faults, const Lab& lab, const OpenLab& open) {
-  for (const Fault& fault : faults) {
-    supervisor.After(fault.after, [&fault, &lab, &open] {
-      const Status done = ApplyFault(fault, lab.plan, open.network);
-      WriteOut(STDERR_FILENO, fmt::format("lab: {} {}{}\n", FaultName(fault.kind), fault.text,
-                                          done ? "" : " failed: " + done.error().what));
-    });
+  void SayWhatDidNotCome() const {
+    for (size_t i = came_; i < faults_.size(); ++i) {
+      WriteOut(STDERR_FILENO, fmt::format("lab: {} did not come: the run was over\n", faults_[i].text));
+    }
   }
-}
+
+ private:
+  const std::vector<Fault>& faults_;  // in the order of their times
+  size_t came_ = 0;
+};
 
 Status ReportCounters(const RunOptions& options, const Lab& lab, const OpenLab& open) {
   if (!options.counters && options.counters_json.empty()) return {};
@@ -100,8 +101,10 @@ int Supervise(const RunOptions& options, const std::vector<Fault>& faults, const
     EmptyBox(kFarewell);
     return Complain(started.error());
   }
-  ArmFaults(supervisor, faults, lab, *open);
+  FaultInjector injector(lab.plan, open->network);
+  const FaultLog log(supervisor, injector, faults);
   int status = supervisor.Run();
+  log.SayWhatDidNotCome();
   if (const Status reported = ReportCounters(options, lab, *open); !reported) {
     Complain(reported.error());
     if (status == 0) status = kLabFailed;
@@ -141,6 +144,14 @@ Status CheckOptions(const RunOptions& options) {
   return {};
 }
 
+// What a fault needs is asked for before the ranks start.
+Result<std::vector<Fault>> PlanFaults(const Plan& plan, const RunOptions& options) {
+  Result<std::vector<Fault>> faults = ParseSchedule(plan, options);
+  const auto loses = [](const Fault& fault) { return fault.kind == FaultKind::kLoss; };
+  if (faults && std::any_of(faults->begin(), faults->end(), loses)) RELAY_TRY(FindProgram("nft", "nftables"));
+  return faults;
+}
+
 }  // namespace
 
 int Run(const RunOptions& options) {
@@ -149,7 +160,7 @@ int Run(const RunOptions& options) {
   const Result<Lab> lab = Prepare(options.lab, {name, options.ranks});
   if (!lab) return Complain(lab.error());
   int status = kLabFailed;
-  const Result<std::vector<Fault>> faults = ParseSchedule(lab->plan, options);
+  const Result<std::vector<Fault>> faults = PlanFaults(lab->plan, options);
   if (!faults) {
     status = Complain(faults.error());
   } else {

@@ -2,46 +2,132 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <optional>
+
+#include "fabric/link_facts.h"
 
 namespace relay::lab {
 namespace {
 
-struct Timed {
+constexpr double kMillion = 1e6;
+
+struct Parts {
   std::string what;
+  std::optional<std::string> value;
   Duration after{};
 };
 
-Result<Timed> SplitTime(std::string_view text) {
+bool TakesValue(FaultKind kind) {
+  return kind == FaultKind::kSlow || kind == FaultKind::kLoss || kind == FaultKind::kMtu;
+}
+
+const FaultOption& OptionOf(FaultKind kind) {
+  return *std::find_if(kFaultOptions.begin(), kFaultOptions.end(),
+                       [&](const FaultOption& o) { return o.kind == kind; });
+}
+
+tl::unexpected<Error> Wrong(const Fault& fault, const std::string& reason) {
+  return Fail(ErrorCode::kUsage, fmt::format("--{}: {}", fault.text, reason));
+}
+
+std::string ExampleOf(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::kSlow:
+    case FaultKind::kLoss:
+      return "A-B=1%@3s";
+    case FaultKind::kMtu:
+      return "A-B=1280@3s";
+    default:
+      return IsLinkFault(kind) ? "A-B@3s" : "B@3s";
+  }
+}
+
+// "WHAT@TIME", "WHAT=VALUE@TIME".
+Result<Parts> Split(const Fault& fault, std::string_view text) {
   const size_t at = text.rfind('@');
-  if (at == text.npos) return Fail(ErrorCode::kUsage, fmt::format("\"{}\" says no time: write it like A-B@3s", text));
+  if (at == text.npos) return Wrong(fault, "says no time: write it like " + ExampleOf(fault.kind));
   const Result<Duration> after = ParseDuration(text.substr(at + 1));
   if (!after) return tl::unexpected<Error>(after.error());
-  return Timed{std::string(text.substr(0, at)), *after};
+  Parts parts{std::string(text.substr(0, at)), std::nullopt, *after};
+  const size_t equals = parts.what.rfind('=');
+  if ((equals != std::string::npos) != TakesValue(fault.kind)) {
+    return Wrong(fault, std::string(TakesValue(fault.kind) ? "says no value" : "takes no value") + ": write it like " +
+                            ExampleOf(fault.kind));
+  }
+  if (equals != std::string::npos) {
+    parts.value = parts.what.substr(equals + 1);
+    parts.what.resize(equals);
+  }
+  return parts;
 }
 
-std::vector<size_t> LinksAt(const fabric::Fabric& fabric, const std::string& end) {
-  std::vector<size_t> links;
-  for (size_t i = 0; i < fabric.links.size(); ++i) {
-    const fabric::Link& link = fabric.links[i];
-    if (fabric::EndText(fabric, link.a) == end || fabric::EndText(fabric, link.b) == end) links.push_back(i);
-  }
-  return links;
+struct Quantity {
+  double number = 0;
+  std::string unit;
+};
+
+std::optional<Quantity> ParseQuantity(const std::string& text) {
+  Quantity quantity;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), quantity.number);
+  if (error != std::errc() || !std::isfinite(quantity.number)) return std::nullopt;
+  quantity.unit = end;
+  return quantity;
 }
 
-// Names may contain '-', so every place to cut is tried.
-std::vector<size_t> LinksBetween(const fabric::Fabric& fabric, const std::string& pair) {
-  std::vector<size_t> links;
-  for (size_t i = 0; i < fabric.links.size(); ++i) {
-    const std::string& a = fabric.nodes[fabric.links[i].a.node].name;
-    const std::string& b = fabric.nodes[fabric.links[i].b.node].name;
-    if (a + "-" + b == pair || b + "-" + a == pair) links.push_back(i);
+// How many of the unit of `value` a rate's unit is; 0 for none.
+double RateUnit(const std::string& unit) {
+  return unit == "%" ? kMillion / 100 : unit == "kbit" ? 1 : unit == "mbit" ? 1e3 : unit == "gbit" ? 1e6 : 0;
+}
+
+Status SetValue(Fault& fault, const std::string& text) {
+  const std::optional<Quantity> quantity = ParseQuantity(text);
+  const double number = quantity ? quantity->number : -1;
+  const std::string unit = quantity ? quantity->unit : "";
+  if (fault.kind == FaultKind::kMtu) {
+    if (!unit.empty() || !(number >= 1280 && number <= 65535)) return Wrong(fault, "an MTU is 1280 to 65535");
+    fault.value = static_cast<uint32_t>(number);
+    return {};
   }
-  return links;
+  if (fault.kind == FaultKind::kLoss) {
+    if (unit != "%" || !(number >= 0 && number <= 100)) return Wrong(fault, "a loss is 0% to 100%");
+    fault.value = static_cast<uint32_t>(std::lround(number * kMillion / 100));
+    return {};
+  }
+  const double value = number * RateUnit(unit);
+  fault.relative = unit == "%";
+  if (!(value >= 8 && value <= 1e9) || (fault.relative && number > 100)) {
+    return Wrong(fault, "a rate is written like 1%, 500kbit, 10mbit or 1gbit");
+  }
+  fault.value = static_cast<uint32_t>(std::lround(value));
+  return {};
+}
+
+uint32_t BuiltKbit(const Plan& plan, const fabric::LinkEnd& end) {
+  const uint32_t shaped = plan.InterfaceAt(end).rate_kbit;
+  return shaped != 0 ? shaped : fabric::PortAt(plan.fabric, end).speed_mbit * 1000;
+}
+
+Status SetPlace(const Plan& plan, const std::string& what, Fault& fault) {
+  Result<Place> place = FindPlace(plan.fabric, what);
+  if (!place) return Wrong(fault, place.error().what);
+  fault.place = std::move(*place);
+  if (fault.kind == FaultKind::kCut && fault.place.one_way) {
+    return Wrong(fault, "a cable is cut both ways: write A-B, or use --drop");
+  }
+  for (const fabric::LinkEnd& end : fault.place.senders) {
+    if (fault.relative && BuiltKbit(plan, end) == 0) {
+      return Wrong(fault, "the link has neither a rate nor a declared speed: give a rate like 10mbit");
+    }
+  }
+  return {};
 }
 
 }  // namespace
+
+bool IsLinkFault(FaultKind kind) { return kind <= FaultKind::kMtu; }
 
 Result<Duration> ParseDuration(std::string_view text) {
   const bool ms = text.size() > 2 && text.substr(text.size() - 2) == "ms";
@@ -56,42 +142,64 @@ Result<Duration> ParseDuration(std::string_view text) {
   return std::chrono::nanoseconds(std::llround(value * (ms ? 1e6 : 1e9)));
 }
 
-Result<Fault> ParseLinkFault(const Plan& plan, FaultKind kind, std::string_view text) {
-  const Result<Timed> timed = SplitTime(text);
-  if (!timed) return tl::unexpected<Error>(timed.error());
-  Fault fault{kind, timed->after, {}, 0, std::string(text)};
-  const bool port = timed->what.find('/') != std::string::npos;
-  fault.links = port ? LinksAt(plan.fabric, timed->what) : LinksBetween(plan.fabric, timed->what);
-  if (fault.links.empty()) {
-    return Fail(ErrorCode::kUsage,
-                fmt::format("\"{}\" names no link: write it like A-B@3s, or A/ab@3s for one cable", text));
+Result<Fault> ParseFault(const Plan& plan, FaultKind kind, std::string_view text) {
+  Fault fault;
+  fault.kind = kind;
+  fault.text = fmt::format("{} {}", OptionOf(kind).name, text);
+  const Result<Parts> parts = Split(fault, text);
+  if (!parts) return tl::unexpected<Error>(parts.error());
+  fault.after = parts->after;
+  if (parts->value) RELAY_TRY(SetValue(fault, *parts->value));
+  if (IsLinkFault(kind)) {
+    RELAY_TRY(SetPlace(plan, parts->what, fault));
+    return fault;
   }
+  const Result<size_t> node = FindNodeNamed(plan, parts->what);
+  if (!node) return Wrong(fault, node.error().what);
+  fault.node = *node;
   return fault;
-}
-
-Result<Fault> ParseNodeFault(const Plan& plan, FaultKind kind, std::string_view text) {
-  const Result<Timed> timed = SplitTime(text);
-  if (!timed) return tl::unexpected<Error>(timed.error());
-  const Result<size_t> node = FindNodeNamed(plan, timed->what);
-  if (!node) return tl::unexpected<Error>(node.error());
-  return Fault{kind, timed->after, {}, *node, std::string(text)};
 }
 
 Result<std::vector<Fault>> ParseSchedule(const Plan& plan, const RunOptions& options) {
   std::vector<Fault> faults;
-  const auto add = [&](const std::vector<std::string>& texts, FaultKind kind, auto parse) -> Status {
-    for (const std::string& text : texts) {
-      Result<Fault> fault = parse(plan, kind, text);
-      if (!fault) return tl::unexpected<Error>(fault.error());
-      faults.push_back(std::move(*fault));
-    }
-    return {};
-  };
-  RELAY_TRY(add(options.cuts, FaultKind::kCut, ParseLinkFault));
-  RELAY_TRY(add(options.drops, FaultKind::kDrop, ParseLinkFault));
-  RELAY_TRY(add(options.kills, FaultKind::kKill, ParseNodeFault));
-  RELAY_TRY(add(options.agent_kills, FaultKind::kKillAgent, ParseNodeFault));
+  for (const FaultText& text : options.faults) {
+    Result<Fault> fault = ParseFault(plan, text.kind, text.value);
+    if (!fault) return tl::unexpected<Error>(fault.error());
+    faults.push_back(std::move(*fault));
+  }
+  std::stable_sort(faults.begin(), faults.end(), [](const Fault& x, const Fault& y) { return x.after < y.after; });
   return faults;
+}
+
+LinkState After(const Plan& plan, const Fault& fault, const fabric::LinkEnd& end, const LinkState& before) {
+  LinkState after = before;
+  switch (fault.kind) {
+    case FaultKind::kCut:
+      after.cut = true;
+      break;
+    case FaultKind::kHeal:
+      after = BuiltState(plan, end);
+      break;
+    case FaultKind::kDrop:
+      after.drop = true;
+      break;
+    case FaultKind::kSlow:
+      after.rate_kbit = fault.value;
+      if (fault.relative) {
+        const double kbit = BuiltKbit(plan, end) * (fault.value / kMillion);
+        after.rate_kbit = std::max<uint32_t>(8, static_cast<uint32_t>(std::lround(kbit)));
+      }
+      break;
+    case FaultKind::kLoss:
+      after.loss_ppm = fault.value;
+      break;
+    case FaultKind::kMtu:
+      after.mtu = fault.value;
+      break;
+    default:
+      break;
+  }
+  return after;
 }
 
 }  // namespace relay::lab

@@ -80,7 +80,7 @@ void EmptyBox(Duration patience) {
 
 Supervisor::Supervisor(Limits limits, int tie) : limits_(limits), loop_(clock_), tie_(tie) {
   const sigset_t set = LabSignals();
-  signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  signals_ = Fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   (void)loop_.Watch(signals_.get(), EPOLLIN, [this](uint32_t) { OnSignal(); });
   // Nobody is left to tell; the kernel ends the rest of the box.
   (void)loop_.Watch(tie_, EPOLLIN, [](uint32_t) { ::_exit(1); });

@@ -19,6 +19,9 @@ struct Topology {
   std::vector<Cable> cables;
 };
 
+// For help and complaints.
+inline constexpr char kShapes[] = "chain:N ring:N star:N grid:RxC full:N random:N[:LINKS[:SEED]]";
+
 inline constexpr size_t kMaxNodes = 250;  // the control network is a /24
 
 // A, B, ..., Z, AA, AB, ...
@@ -27,7 +30,8 @@ std::string NodeName(size_t index);
 // True for what ParseShape may read; anything else is the path of a fabric file.
 bool LooksLikeShape(std::string_view text);
 
-// "chain:N", "ring:N" (ring:2 is two cables), "star:N" (A is the hub), "grid:RxC", "full:N".
+// "chain:N", "ring:N" (ring:2 is two cables), "star:N" (A is the hub), "grid:RxC", "full:N", and "random:N:M:SEED": any
+// connected graph of N nodes and M links without twins, the same for a seed on every machine.
 Result<Topology> ParseShape(std::string_view text);
 
 }  // namespace relay::lab

@@ -91,8 +91,8 @@ int Up(const LabOptions& options, const std::string& name) {
   ready.reset();
   const std::string said = box ? AwaitReady(heard.get()) : box.error().what;
   if (said == "+") {
-    fmt::print("lab \"{}\" is up: {} with {} nodes; logs in {}\n", name, options.topology, lab->plan.nodes.size(),
-               lab->log_dir);
+    fmt::print("lab \"{}\" is up: {} with {} nodes; logs in {}\n", name, options.fabric.topology,
+               lab->plan.nodes.size(), lab->log_dir);
     return 0;
   }
   if (box) ::kill(box->pid, SIGKILL);

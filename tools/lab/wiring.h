@@ -8,11 +8,6 @@
 
 namespace relay::lab {
 
-struct LinkShape {
-  uint32_t rate_mbit = 0;  // 0: unshaped
-  uint32_t mtu = 1500;
-};
-
 // What "netns" takes for each node of the plan.
 using NamespacePaths = std::span<const std::string>;
 
@@ -20,12 +15,17 @@ using NamespacePaths = std::span<const std::string>;
 std::string HubPort(size_t node);
 
 // Run once, in the hub's namespace: the cables, and the control network's hub.
-std::string HubLinks(const Plan& plan, const LinkShape& shape, NamespacePaths paths);
+std::string HubLinks(const Plan& plan, NamespacePaths paths);
 // Run in the node's namespace: addresses, up, routes.
 std::string NodeLinks(const Plan& plan, size_t node);
+// The part of it that is one interface's, in any state: what going down takes away comes back.
+std::string InterfaceUp(const Plan& plan, const fabric::LinkEnd& end);
 // Run in the node's namespace, with tc: the rate of what it sends. May be empty.
-std::string NodeQueues(const Plan& plan, size_t node, const LinkShape& shape);
+std::string NodeQueues(const Plan& plan, size_t node);
 // Run in the hub's namespace, with tc: the rate of the control network towards the nodes. May be empty.
 std::string HubQueues(const Plan& plan);
+
+// "tbf rate 1gbit ...", for tc(8).
+std::string TokenBucket(uint32_t rate_kbit);
 
 }  // namespace relay::lab

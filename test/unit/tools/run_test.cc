@@ -8,7 +8,6 @@
 #include "lab/environment.h"
 #include "lab/lab.h"
 #include "lab/lines.h"
-#include "lab/schedule.h"
 #include "lab/topology.h"
 
 namespace relay::lab {
@@ -17,11 +16,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
-using namespace std::chrono_literals;
 
-Plan PlanOf(const char* shape) {
-  return MakePlan(DeclareShape(ParseShape(shape).value(), 1000).value(), Control::kLan).value();
-}
+Plan PlanOf(const char* shape) { return MakePlan(DeclareShape(ParseShape(shape).value(), 1000).value(), {}).value(); }
 
 TEST(Lines, AreWholeAndCarryThePrefixHoweverTheyCome) {
   LinePrefixer lines("A| ");
@@ -78,49 +74,6 @@ TEST(Agents, AutoMeansNodesWithoutARank) {
   EXPECT_TRUE(AgentNodes(plan, "none", ranks)->empty());
   EXPECT_THAT(AgentNodes(plan, "D,B,D", ranks).value(), ElementsAre(3, 1));
   EXPECT_THAT(AgentNodes(plan, "D,,B", ranks).error().what, HasSubstr("no node "));
-}
-
-TEST(Schedule, TimesAreSecondsOrMilliseconds) {
-  EXPECT_EQ(ParseDuration("3").value(), 3s);
-  EXPECT_EQ(ParseDuration("3s").value(), 3s);
-  EXPECT_EQ(ParseDuration("0.25s").value(), 250ms);
-  EXPECT_EQ(ParseDuration("40ms").value(), 40ms);
-  for (const char* wrong : {"", "s", "ms", "-1s", "1m", "nan", "inf", "1e9", "3 s"}) {
-    EXPECT_FALSE(ParseDuration(wrong).has_value()) << wrong;
-  }
-}
-
-TEST(Schedule, ALinkIsNamedByItsNodesOrByOneOfItsPorts) {
-  const Plan plan = PlanOf("ring:2");
-  EXPECT_THAT(ParseLinkFault(plan, FaultKind::kCut, "B-A@1s")->links, ElementsAre(0, 1));
-  EXPECT_THAT(ParseLinkFault(plan, FaultKind::kCut, "A/ab2@1s")->links, ElementsAre(1));
-  EXPECT_THAT(ParseLinkFault(plan, FaultKind::kCut, "A-C@1s").error().what, HasSubstr("names no link"));
-  EXPECT_THAT(ParseLinkFault(plan, FaultKind::kCut, "A-B").error().what, HasSubstr("says no time"));
-}
-
-TEST(Schedule, HoldsAllFaultsOfARun) {
-  RunOptions options;
-  options.cuts = {"A-B@3s"};
-  options.drops = {"B-C@1s", "A-B@2s"};
-  options.kills = {"C@4s"};
-  options.agent_kills = {"B@5s"};
-  const std::vector<Fault> faults = ParseSchedule(PlanOf("chain:3"), options).value();
-  ASSERT_EQ(faults.size(), 5u);
-  EXPECT_EQ(faults[3].kind, FaultKind::kKill);
-  EXPECT_EQ(faults[3].node, 2u);
-  EXPECT_EQ(faults[4].after, 5s);
-  options.kills = {"Z@4s"};
-  EXPECT_THAT(ParseSchedule(PlanOf("chain:3"), options).error().what, HasSubstr("no node Z"));
-}
-
-TEST(Rate, IsMegabitsOrGigabits) {
-  EXPECT_EQ(ParseRate("").value(), 0u);
-  EXPECT_EQ(ParseRate("1gbit").value(), 1000u);
-  EXPECT_EQ(ParseRate("2.5gbit").value(), 2500u);
-  EXPECT_EQ(ParseRate("100mbit").value(), 100u);
-  for (const char* wrong : {"1", "gbit", "-1gbit", "1kbit", "0mbit", "9999gbit", "nangbit"}) {
-    EXPECT_FALSE(ParseRate(wrong).has_value()) << wrong;
-  }
 }
 
 constexpr char kDev[] =
