@@ -58,7 +58,7 @@ Work ReadWork(const KernelArguments& arguments, int batch_index) {
     const WorkBatch& batch = batches[batch_index];
     const size_t size = ItemSize(batch.work_type);
     work.type = batch.work_type;
-    work.function_id = batch.function_id;
+    work.function_id = batch.function_id & ((1u << GetLayout().function_bits) - 1);
     for (unsigned i = 0; i < 64; i++) {
       if (!(batch.offset_bits >> i & 1)) continue;
       const auto offset = static_cast<uint32_t>(batch.offset_base + i * size);
@@ -81,17 +81,20 @@ Work ReadWork(const KernelArguments& arguments, int batch_index) {
   }
 }
 
-// Time stamps for NCCL's profiler: `log` is the offset of the started or the completed list in the communicator.
-void Stamp(const Block& block, const char* comm, int log, const Work& work) {
-  if (!GetLayout().profiler) return;
-  auto* logs = At<ProfilerLog*>(comm, log);
-  if (!logs) return;
+// Tells NCCL's profiler: `list` is the offset of the started or the completed works in the communicator.
+void Stamp(const Block& block, const char* comm, int list, const Work& work) {
+  const ProfilerForm form = GetLayout().profiler;
+  if (form == ProfilerForm::kNone || !At<void*>(comm, list)) return;
   for (size_t i = 0; i < work.size(); i++) {
     if (!work.profiled(i)) continue;
     uint64_t counter = *block.channel.work_counter + 1 + i;
-    auto& event = HostAlias(logs)[block.channel_id].data[counter % kProfilerEvents];
-    event.timestamp = WallClockNanoseconds();
-    Store(&event.counter, counter);
+    if (form == ProfilerForm::kCounters) {
+      Store(&HostAlias(At<uint64_t*>(comm, list))[block.channel_id], counter);
+    } else {
+      auto& event = HostAlias(At<ProfilerLog*>(comm, list))[block.channel_id].data[counter % kProfilerEvents];
+      event.timestamp = WallClockNanoseconds();
+      Store(&event.counter, counter);
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 // What NCCL's host side and its kernels share in memory, declared from facts: the structures that are equal in all
-// supported versions, the offsets that differ, and version-independent views of the latter. Nothing here owns memory;
+// supported versions, what differs, and version-independent views of the latter. Nothing here owns memory;
 // pointers found in these structures are device pointers.
 #pragma once
 
@@ -16,17 +16,10 @@ enum WorkStorage { kStoreArguments, kStoreFifo, kStorePersistent };
 
 inline constexpr int kSteps = 8;                        // slots of a connection
 inline constexpr int kConnectionDirectNic = 4;          // flag of a connection: the proxy may use user buffers
-inline constexpr int kFifoUsesOffset = 1;               // mode of a fifo entry: the slot is at `offset`
 inline constexpr size_t kMaxNetSize = size_t{1} << 30;  // largest message of a registered buffer
 inline constexpr int kMaxChannels = 64;
 inline constexpr int kProfilerEvents = 64;
 inline constexpr size_t kRegisteredExtra = 192;  // bytes that follow a registered collective's work item
-
-struct FifoEntry {
-  int mode, offset;
-  ssize_t size;
-  void* pointer;
-};
 
 struct Connection {
   char* buffers[kProtocols];
@@ -35,7 +28,7 @@ struct Connection {
   int flags, shared, step_size;
   void** pointer_exchange;
   uint64_t* operator_exchange;
-  FifoEntry* fifo;
+  char* fifo;  // see fifo.h
   uint64_t step, ll_last_cleaning;
   char net_device_handle[32];
 };
@@ -86,7 +79,7 @@ struct ChannelParts {
   uint64_t grains_low : 21, grains_middle : 21, grains_high : 21;
 };
 
-static_assert(sizeof(FifoEntry) == 24 && sizeof(Connection) == 152 && sizeof(Peer) == 608);
+static_assert(sizeof(Connection) == 152 && sizeof(Peer) == 608);
 static_assert(offsetof(Connection, tail) == 48 && offsetof(Connection, head) == 56 &&
               offsetof(Connection, flags) == 64 && offsetof(Connection, step_size) == 72 &&
               offsetof(Connection, fifo) == 96 && offsetof(Connection, step) == 104);
@@ -98,16 +91,26 @@ static_assert(sizeof(ChannelParts) == 32 && sizeof(CommHead) == 32 && sizeof(Tre
 
 inline constexpr int kAbsent = -1;
 
-// Byte offsets that differ between versions.
+// What the kernels write for NCCL's profiler.
+enum class ProfilerForm {
+  kNone,
+  kCounters,  // per channel, the number of the work item started or completed last
+  kLogs       // per channel, a ProfilerLog
+};
+
+// What differs between versions: byte offsets, unless said otherwise.
 struct Layout {
   int first, last;  // versions the row is used for
   int comm_size, abort_flag, work_consumed, work_started;
   int ring_index, tree, work_counter, channel_size;
-  int collective_size, parts, operator_argument;
-  bool new_flags;  // meaning of a work item's flag bits
-  bool profiler;   // the profiler bit and counters
-  int types;       // rows of the function table:
+  int collective_size, recv_buffer, parts, operator_argument;
+  int function_bits;  // of a batch's function_id that are the function's number
+  bool wide_fifo;     // the form of a fifo's entries
+  bool new_flags;     // meaning of a work item's flag bits
+  ProfilerForm profiler;
+  int types;  // rows of the function table:
   bool pat, all_gather_v;
+  bool pat_counts_absent;  // a place in a message of PAT's reduce-scatter is kept for a block that does not exist
 };
 
 const Layout& GetLayout();  // of the NCCL in this process; stops the process when it is not known

@@ -38,14 +38,14 @@ void Primitives::AddSide(std::vector<Side>& sides, Connection& connection, bool 
             .step = RoundUp(connection.step, static_cast<uint64_t>(options_.slices * options_.slice_steps)),
             .tail = HostAlias(connection.tail),
             .head = HostAlias(connection.head),
-            .fifo = HostAlias(connection.fifo),
+            .fifo = Fifo(HostAlias(connection.fifo)),
             .buffer = HostAlias(connection.buffers[options_.protocol]),
             .step_bytes = static_cast<size_t>(simple ? connection.step_size
                                                      : block_.comm->buffer_sizes[options_.protocol] / kSteps),
             .registered = simple && options_.registered && (connection.flags & kConnectionDirectNic)};
   if (simple && receives) {
-    Store(side.head, side.step);  // returns the credits that rounding skipped
-    if (side.registered) Store(&side.fifo[side.step % kSteps].size, ssize_t{0});  // the user buffer may be written
+    Store(side.head, side.step);                                         // returns the credits that rounding skipped
+    if (side.registered) Store(&side.fifo.Size(side.step), ssize_t{0});  // the user buffer may be written
   }
   sides.push_back(side);
 }
@@ -57,13 +57,12 @@ Primitives::~Primitives() noexcept(false) {
   for (const Side& side : sends_) {
     if (!side.registered) continue;
     uint64_t last = side.step - static_cast<uint64_t>(options_.slice_steps);
-    block_.scheduler.Wait([&] { return Load(&side.fifo[last % kSteps].size) == kProxyHasSent; });
+    block_.scheduler.Wait([&] { return Load(&side.fifo.Size(last)) == kProxyHasSent; });
   }
 }
 
 char* Primitives::SlotOf(const Side& side) const {
-  const FifoEntry* entry = side.fifo ? &side.fifo[side.step % kSteps] : nullptr;
-  if (entry && Load(&entry->mode) == kFifoUsesOffset) return side.buffer + Load(&entry->offset);
+  if (side.fifo && side.fifo.UsesOffset(side.step)) return side.buffer + side.fifo.Offset(side.step);
   return side.buffer + side.step % kSteps * side.step_bytes;
 }
 
@@ -116,7 +115,7 @@ void Primitives::RunSimple(const Move& move) {
     if (move.send) {
       for (const Side& side : sends_) {
         WaitForRoom(side, options_.slice_steps);
-        if (side.fifo) side.fifo[side.step % kSteps].size = static_cast<ssize_t>(slice * reducer_.element);
+        if (side.fifo) side.fifo.Size(side.step) = static_cast<ssize_t>(slice * reducer_.element);
         if (!side.registered) {
           to.Add(SlotOf(side));
         } else if (!p2p && move.receive) {

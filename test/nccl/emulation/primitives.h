@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "emulation/block.h"
+#include "emulation/fifo.h"
 #include "emulation/reduce.h"
 
 namespace fakecuda {
@@ -82,7 +83,7 @@ class Primitives {
     Connection* connection;
     uint64_t step;
     uint64_t *tail, *head;
-    FifoEntry* fifo;
+    Fifo fifo;
     char* buffer;
     size_t step_bytes;
     bool registered;

@@ -44,7 +44,7 @@ void Primitives::RunLL(const Move& move) {
     for (const Side& side : sends_) {
       WaitForRoom(side, 1);
       size_t bytes = CleansAllLines(side.step) ? side.step_bytes : lines * sizeof(LLLine);
-      if (side.fifo) side.fifo[side.step % kSteps].size = static_cast<ssize_t>(bytes);
+      if (side.fifo) side.fifo.Size(side.step) = static_cast<ssize_t>(bytes);
     }
   }
   for (size_t line = 0; line < lines; line++) {
@@ -96,7 +96,7 @@ void Primitives::RunLL128(const Move& move) {
   if (move.send) {
     for (const Side& side : sends_) {
       WaitForRoom(side, 1);
-      if (side.fifo) side.fifo[side.step % kSteps].size = static_cast<ssize_t>(wire_lines * kLL128Line);
+      if (side.fifo) side.fifo.Size(side.step) = static_cast<ssize_t>(wire_lines * kLL128Line);
     }
   }
   for (size_t line = 0; line < (move.send ? wire_lines : lines); line++) {

@@ -3,8 +3,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <string_view>
 
 #include "fakecuda/api.h"
@@ -43,6 +46,15 @@ FAKECUDA_API CUresult cuDeviceGet(CUdevice* out, int ordinal) {
 
 FAKECUDA_API CUresult cuDeviceGetCount(int* count) {
   *count = GetConfig().devices;
+  return CUDA_SUCCESS;
+}
+
+// One per GPU of the whole job: made of what tells simulated nodes apart, and the number of the GPU.
+FAKECUDA_API CUresult cuDeviceGetUuid(CUuuid* out, CUdevice device) {
+  const char* node = getenv("NCCL_HOSTID");
+  const uint64_t halves[2] = {std::hash<std::string_view>()(node ? node : ""), static_cast<uint64_t>(device)};
+  static_assert(sizeof halves == sizeof *out);
+  memcpy(out, halves, sizeof halves);
   return CUDA_SUCCESS;
 }
 
@@ -182,6 +194,7 @@ void* FindEntryPoint(std::string_view name) {
       ENTRY(cuGetErrorName),
       ENTRY(cuDeviceGet),
       ENTRY(cuDeviceGetCount),
+      {"cuDeviceGetUuid", reinterpret_cast<void*>(cuDeviceGetUuid)},
       ENTRY(cuDeviceGetPCIBusId),
       ENTRY(cuDeviceGetAttribute),
       ENTRY(cuDevicePrimaryCtxRetain),

@@ -2,6 +2,7 @@
 // the rest being absent.
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 
 #include "fakecuda/api.h"
 #include "fakecuda/config.h"
@@ -12,6 +13,23 @@ namespace {
 
 enum NvmlResult : int { kSuccess = 0, kInvalidArgument = 2, kNotSupported = 3 };
 enum NvmlP2pStatus : int { kP2pOk = 0, kP2pNotSupported = 5 };
+
+// What NCCL 2.30 asks NVML where /sys does not know the GPU: an H100 on a PCIe 5.0 slot of 16 lanes.
+constexpr unsigned kPciDeviceId = 0x233010de, kPciSubsystemId = 0x16c110de;
+constexpr unsigned kPciBaseClass = 3, kPciSubClass = 2;
+constexpr unsigned kPcieGeneration = 5, kPcieLanes = 16, kPcieMegabitsPerLane = 32000;
+
+struct PciInfo {
+  char bus_id[16];
+  unsigned domain, bus, device, pci_device_id, pci_subsystem_id, reserved[4];
+};
+static_assert(sizeof(PciInfo) == 52);
+
+struct PciInfoExt {
+  unsigned version, domain, bus, device, pci_device_id, pci_subsystem_id, base_class, sub_class;
+  char bus_id[16];
+};
+static_assert(sizeof(PciInfoExt) == 48);
 
 void* HandleOf(unsigned index) { return reinterpret_cast<void*>(uintptr_t{index} + 1); }
 unsigned IndexOf(void* handle) { return static_cast<unsigned>(reinterpret_cast<uintptr_t>(handle) - 1); }
@@ -61,3 +79,47 @@ FAKECUDA_API int nvmlDeviceGetP2PStatus(void*, void*, int, int* status) {
 }
 
 FAKECUDA_API int nvmlDeviceGetNvLinkCapability(void*, unsigned, int, unsigned*) { return kNotSupported; }
+
+FAKECUDA_API int nvmlDeviceGetPciInfo_v3(void* handle, PciInfo* out) {
+  const auto index = static_cast<int>(IndexOf(handle));
+  *out = {.bus_id = {},
+          .domain = 0,
+          .bus = static_cast<unsigned>(GetConfig().first_bus + index),
+          .device = 0,
+          .pci_device_id = kPciDeviceId,
+          .pci_subsystem_id = kPciSubsystemId,
+          .reserved = {}};
+  cudaDeviceGetPCIBusId(out->bus_id, sizeof out->bus_id, index);
+  return kSuccess;
+}
+
+FAKECUDA_API int nvmlDeviceGetPciInfoExt(void* handle, PciInfoExt* out) {
+  PciInfo info;
+  nvmlDeviceGetPciInfo_v3(handle, &info);
+  *out = {.version = out->version,
+          .domain = info.domain,
+          .bus = info.bus,
+          .device = info.device,
+          .pci_device_id = info.pci_device_id,
+          .pci_subsystem_id = info.pci_subsystem_id,
+          .base_class = kPciBaseClass,
+          .sub_class = kPciSubClass,
+          .bus_id = {}};
+  memcpy(out->bus_id, info.bus_id, sizeof out->bus_id);
+  return kSuccess;
+}
+
+FAKECUDA_API int nvmlDeviceGetPcieLinkMaxSpeed(void*, unsigned* megabits) {
+  *megabits = kPcieMegabitsPerLane;
+  return kSuccess;
+}
+
+FAKECUDA_API int nvmlDeviceGetCurrPcieLinkGeneration(void*, unsigned* generation) {
+  *generation = kPcieGeneration;
+  return kSuccess;
+}
+
+FAKECUDA_API int nvmlDeviceGetCurrPcieLinkWidth(void*, unsigned* lanes) {
+  *lanes = kPcieLanes;
+  return kSuccess;
+}
