@@ -18,7 +18,8 @@
 
 namespace relay::control {
 
-inline constexpr uint16_t kVersion = 1;
+// Of this protocol, as spoken by this program: an object of its own, so that a test can link another.
+extern const uint16_t kVersion;
 inline constexpr size_t kMaxPacket = size_t{60} * 1024;  // below the default limit of a socket buffer
 
 // client -> agent ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,11 @@ namespace {
 
 constexpr size_t kMaxOutbox = 4096;
 constexpr int kPacketsPerTurn = 64;
-constexpr uint16_t kOldest = std::max<uint16_t>(1, control::kVersion - 1);
+
+// A client, too, speaks its version and the one before.
+bool Understands(uint16_t client, uint16_t spoken) {
+  return spoken >= 1 && spoken + 1 >= control::kVersion && spoken + 1 >= client;
+}
 
 }  // namespace
 
@@ -51,8 +55,7 @@ void ClientSession::Greet(const control::Packet& packet) {
   auto* hello = std::get_if<control::Hello>(&packet.message);
   if (hello == nullptr) return End();
   uint16_t spoken = std::min(hello->version, control::kVersion);
-  // The client speaks its version and the one before.
-  if (spoken < kOldest || spoken + 1 < hello->version) {
+  if (!Understands(hello->version, spoken)) {
     std::string sentence = "the agent of this node is nccl-relay " + welcome_.build + ", this process has " +
                            hello->build + ": more than one version apart, install the same on both";
     Send({packet.request, control::Failed{{welcome_.node, true, RefusedCode::kVersion, std::move(sentence)}}});

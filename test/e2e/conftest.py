@@ -107,6 +107,15 @@ def build(request):
     return pathlib.Path(request.config.getoption("--build")).resolve()
 
 
+@pytest.fixture(scope="session")
+def guest(tmp_path_factory):
+    """net_guest, a plain C program: no C++ runtime comes with it."""
+    program = tmp_path_factory.mktemp("guest") / "net_guest"
+    subprocess.run(["cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program,
+                    ROOT / "test/e2e/net_guest.c"], check=True, timeout=60)
+    return str(program)
+
+
 @pytest.fixture
 def lab(build):
     if not (build / "test/nccl/nccl_perf").exists():

@@ -1,4 +1,5 @@
-"""The agent as an operator meets it: by hand, by its log, by what it refuses."""
+"""The agent as an operator meets it: by hand, by its log, by whom it serves and what it refuses."""
+import pathlib
 import re
 import subprocess
 
@@ -7,7 +8,9 @@ import pytest
 from conftest import Lab
 
 
+HERE = pathlib.Path(__file__).parent
 AGENTS = "pgrep -x nccl-relay | grep -vx 1"  # 1 is the lab itself
+OWN = (f"for p in $({AGENTS}); do [ $(readlink /proc/$p/ns/net) = $(readlink /proc/self/ns/net) ] && echo $p; done")
 
 
 @pytest.fixture
@@ -82,3 +85,95 @@ def test_an_idle_agent_that_a_plugin_started_ends_by_itself(box):
 def test_one_that_an_operator_started_stays(box):
     run = in_node_a(box, f"sleep 1; {AGENTS} | wc -l", options=["--agents", "A"], env={"NCCL_RELAY_LINGER": "0"}).ok()
     assert run.output == "A| 1\n"
+
+
+# Who serves whom --------------------------------------------------------------------------------------------------
+
+SMALL = "all_reduce -b 8 -e 64K -f 16 -n 2 -w 0"
+
+
+def until(condition, seconds=10):
+    return f"for i in $(seq {seconds * 20}); do {condition} && break; sleep 0.05; done"
+
+
+def served_by(agent, command):
+    """The command, and its status, with an agent started by hand in its node."""
+    return (f"{agent} agent 2>>$NCCL_RELAY_AGENT_LOG & agent=$!; {until('grep -qs `agent of node` $NCCL_RELAY_AGENT_LOG')}; "
+            f"NCCL_RELAY_AGENT=off {command}; status=$?; kill $agent; exit $status").replace("`", "'")
+
+
+@pytest.mark.nccl
+@pytest.mark.parametrize("agent,plugin", [("test/agent_v2", "libnccl-net-relay.so"), ("nccl-relay", "test/libplugin_v2.so")],
+                         ids=["newer", "older"])
+def test_an_agent_one_version_apart_serves_the_plugin(lab, build, agent, plugin):
+    run = lab.run("chain:3", "sh", "-c", served_by(build / agent, f"{lab.rank} {SMALL}"), deadline=60,
+                  options=["--agents", "none", "--timeout", "40"], env={"NCCL_NET_PLUGIN": str(build / plugin)}).ok()
+    assert "Out of bounds values : 0 OK" in run.output
+    run.says("via NET/Relay")
+
+
+@pytest.mark.nccl
+def test_an_agent_two_versions_apart_is_refused_in_words(lab, build):
+    run = lab.run("chain:3", "sh", "-c", served_by(build / "test/agent_v3", f"{lab.rank} {SMALL}"), deadline=60,
+                  options=["--agents", "none", "--timeout", "40", "--grace", "20"]).failed()
+    assert run.status != 124 and run.seconds < 10, run.text()
+    for node in "ABC":
+        run.says(f"{node}|", "NET/Relay init", "more than one version apart, install the same on both")
+
+
+@pytest.mark.nccl
+def test_two_jobs_at_once_share_the_agents(lab):
+    job = f"{lab.rank} all_reduce -b 8 -e 1M -f 16 -n 5 -w 0"
+    script = f"{job} & first=$!; MASTER_PORT=29700 {job} || exit 1; wait $first"
+    run = lab.run("chain:3", "sh", "-c", script, options=["--agents", "all", "--timeout", "60"], deadline=90).ok()
+    assert run.output.count("Out of bounds values : 0 OK") == 2
+    for log in run.agent_logs.values():
+        assert log.count("agent of node") == 1
+
+
+@pytest.mark.nccl
+def test_jobs_one_after_another_are_served_by_one_agent(lab):
+    jobs = " && ".join(f"MASTER_PORT={29700 + i} {lab.rank} {SMALL}" for i in range(3))
+    run = lab.run("chain:3", "sh", "-c", f"{jobs} && echo served by $({OWN} | wc -w)", deadline=90,
+                  options=["--timeout", "60"]).ok()
+    assert run.output.count("Out of bounds values : 0 OK") == 3 and run.output.count("served by 1\n") == 3
+    for log in run.agent_logs.values():
+        assert log.count("agent of node") == 1, "the plugin of the next job found the agent of the last"
+
+
+@pytest.mark.parametrize("far", ["B", "C"], ids=["direct", "relayed"])
+def test_a_container_with_a_network_of_its_own_is_served_through_a_mounted_socket(box, build, guest, tmp_path, far):
+    """As in a pod: other mounts, no interface at all, no abstract name within reach; only the agent's socket."""
+    library, handle = build / "libnccl-net-relay.so", tmp_path / "handle"
+    host, pod = tmp_path / "host", tmp_path / "pod"
+    mode = f"$( [ $RANK = 0 ] && echo send {handle} || echo receive {handle} true )"
+    inside = (f"mount --bind {host} {pod} && mount -t tmpfs none {host} && test ! -e /sys/class/net/ctl && "
+              f"NCCL_RELAY_AGENT=off NCCL_RELAY_SOCKET={pod}/agent.sock {guest} {library} {mode}")
+    script = (f"mkdir -p {host} {pod}; mount -t tmpfs none {host}; "
+              f"NCCL_RELAY_SOCKET={host}/agent.sock {box.binary} agent & agent=$!; {until(f'test -S {host}/agent.sock')}; "
+              f"unshare --net --mount --propagation private sh -c 'mount -t sysfs none /sys; {inside}'; "
+              "status=$?; kill $agent; exit $status")
+    relay = [] if far == "B" else ["--agents", "B"]
+    run = box.run("chain:3", "sh", "-c", script, deadline=60,
+                  options=["--ranks", f"A,{far}", "--timeout", "40", *(relay or ["--agents", "none"])]).ok()
+    run.says("A| sent after")
+    run.says(f"{far}| received")
+
+
+@pytest.mark.nccl
+def test_hostile_neighbours_and_clients_disturb_no_job(lab):
+    bad = f"/usr/bin/python3 {HERE / 'hostile.py'} @nccl-relay"
+    relay = f"[ $NCCL_HOSTID = B ] && {bad} 10.77.0.2 21517 4 &"
+    neighbour = f"[ $NCCL_HOSTID = C ] && {bad} 10.77.0.5 21517 4 &"
+    held = "ls /proc/$agent/fd | wc -l"
+    after = f"agent=$({OWN}); {until(f'test $({held}) -lt 20')}; echo descriptors $({held})"
+    script = (f"{relay} {neighbour} {lab.rank} all_reduce -b 8 -e 1M -f 16 -n 3 -w 0 --hold 0.2; status=$?; wait; {after}; "
+              f"timeout 2 {lab.binary} status >/dev/null || status=99; exit $status")
+    run = lab.run("chain:3", "sh", "-c", script, options=["--agents", "all", "--timeout", "60"], deadline=90).ok()
+    assert "Out of bounds values : 0 OK" in run.output
+    made = [int(count) for count in re.findall(r"hostile: (\d+) connections", run.output)]
+    assert len(made) == 2 and min(made) > 200, run.text()
+    left = [int(count) for count in re.findall(r"descriptors (\d+)", run.output)]
+    assert len(left) == 3 and 3 < min(left) and max(left) < 20, run.text()
+    for log in run.agent_logs.values():
+        assert log.count("agent of node") == 1

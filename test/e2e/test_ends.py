@@ -108,13 +108,6 @@ SHORT = {"NCCL_RELAY_CONNECT_TIMEOUT": "5", "NCCL_RELAY_HOP_TIMEOUT": "2", "NCCL
          "NCCL_RELAY_LINGER": "2"}
 
 
-@pytest.fixture(scope="session")
-def guest(tmp_path_factory):
-    program = tmp_path_factory.mktemp("guest") / "net_guest"
-    subprocess.run(["cc", "-std=gnu11", "-O1", "-o", program, HERE / "net_guest.c"], check=True, timeout=60)
-    return str(program)
-
-
 @pytest.mark.parametrize("topology,receiver,interface", [("chain:2", "B", "ba"), ("chain:3", "C", "cb")],
                          ids=["direct", "relayed"])
 def test_a_sender_whose_acknowledgement_is_lost_is_told(lab, build, guest, tmp_path, topology, receiver, interface):

@@ -17,15 +17,6 @@ def library(build):
     return build / "libnccl-net-relay.so"
 
 
-@pytest.fixture(scope="session")
-def guest(tmp_path_factory):
-    """net_guest, a plain C program: no C++ runtime comes with it."""
-    program = tmp_path_factory.mktemp("guest") / "net_guest"
-    subprocess.run(["cc", "-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o", program, HERE / "net_guest.c"],
-                   check=True, timeout=60)
-    return str(program)
-
-
 @pytest.fixture
 def node(build, guest, library):
     """Runs net_guest in node A of a small fabric."""
