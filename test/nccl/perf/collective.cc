@@ -1,5 +1,7 @@
 #include "perf/collective.h"
 
+#include <dlfcn.h>
+
 namespace perf {
 namespace {
 
@@ -77,6 +79,32 @@ float ExpectPrevious(size_t index, const Repetition& r, const Place& p) {
   return Contribution((p.rank + p.ranks - 1) % p.ranks, index, r.seed);
 }
 
+// Calls that older releases of NCCL do not have.
+template <class Call>
+Call* CallNamed(const char* name) {
+  void* symbol = dlsym(RTLD_DEFAULT, name);
+  if (symbol == nullptr) Fail("this NCCL has no %s", name);
+  return reinterpret_cast<Call*>(symbol);
+}
+
+ncclResult_t LaunchNcclAllToAll(const Launch& l) {
+  static auto* const call = CallNamed<decltype(ncclAlltoAll)>("ncclAlltoAll");
+  return call(l.send, l.recv, l.count, ncclFloat, l.comm, l.stream);
+}
+
+ncclResult_t LaunchGather(const Launch& l) {
+  static auto* const call = CallNamed<decltype(ncclGather)>("ncclGather");
+  return call(l.send, l.recv, l.count, ncclFloat, l.root, l.comm, l.stream);
+}
+
+ncclResult_t LaunchScatter(const Launch& l) {
+  static auto* const call = CallNamed<decltype(ncclScatter)>("ncclScatter");
+  return call(l.send, l.recv, l.count, ncclFloat, l.root, l.comm, l.stream);
+}
+float ExpectOwnPartOfRoots(size_t index, const Repetition& r, const Place& p) {
+  return Contribution(p.root, static_cast<size_t>(p.rank) * r.count + index, r.seed);
+}
+
 constexpr Collective kCollectives[] = {
     {"all_reduce", true, false, false, true, One, One, SameBuffer, ThereAndBack, LaunchAllReduce, ExpectSum, Everyone},
     {"all_gather", false, false, true, true, One, All, OwnPartSent, OthersShare, LaunchAllGather, ExpectGathered,
@@ -86,6 +114,11 @@ constexpr Collective kCollectives[] = {
     {"broadcast", false, true, false, true, One, One, SameBuffer, Plain, LaunchBroadcast, ExpectRoots, Everyone},
     {"reduce", true, true, false, true, One, One, SameBuffer, Plain, LaunchReduce, ExpectSum, RootOnly},
     {"alltoall", false, false, true, false, All, All, SameBuffer, OthersShare, LaunchAllToAll, ExpectTransposed,
+     Everyone},
+    {"nccl_alltoall", false, false, true, false, All, All, SameBuffer, OthersShare, LaunchNcclAllToAll,
+     ExpectTransposed, Everyone},
+    {"gather", false, true, true, true, One, All, OwnPartSent, OthersShare, LaunchGather, ExpectGathered, RootOnly},
+    {"scatter", false, true, true, true, All, One, OwnPartReceived, OthersShare, LaunchScatter, ExpectOwnPartOfRoots,
      Everyone},
     {"sendrecv", false, false, false, false, One, One, SameBuffer, Plain, LaunchSendRecv, ExpectPrevious, Everyone},
 };

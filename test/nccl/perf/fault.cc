@@ -17,7 +17,7 @@ duration<double> Since(steady_clock::time_point start) { return steady_clock::no
 }  // namespace
 
 int RunFault(Session& session, const Options& options) {
-  const int rank = session.environment().rank;
+  const int rank = session.rank();
   const size_t count = std::max<size_t>(options.min_bytes / sizeof(float), 1);
   void *send, *recv;
   CheckCuda(cudaMalloc(&send, count * sizeof(float)), "cudaMalloc");

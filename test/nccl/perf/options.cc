@@ -2,6 +2,7 @@
 
 #include <getopt.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <climits>
@@ -15,25 +16,39 @@
 namespace perf {
 namespace {
 
-constexpr size_t kMinBytes = 8, kFaultBytes = size_t{4} << 20;
+constexpr size_t kMinBytes = 8, kMaxBytes = size_t{32} << 20, kFaultBytes = size_t{4} << 20;
+constexpr size_t kProgramBytes = size_t{1} << 20;
 
 constexpr const char* kUsage =
     "usage: nccl_perf COLLECTIVE [options]     one process per rank; RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and\n"
     "                                          MASTER_PORT come from the environment\n"
     "COLLECTIVE: all_reduce all_gather reduce_scatter broadcast reduce alltoall sendrecv\n"
-    "            types   all-reduce of every element type with every operator\n"
-    "            fault   all-reduces of MIN bytes until NCCL reports an error; status 0 only if it did in time\n"
-    "  -b MIN, -e MAX        sizes in bytes, K, M, G; 8 to 32M (fault: 4M)\n"
+    "            gather scatter nccl_alltoall    NCCL's own calls, 2.28 and newer\n"
+    "            types     all-reduce of every element type with every operator\n"
+    "            exchange  ITERS groups of sends and receives between all pairs, several of up to MAX bytes per pair\n"
+    "            split     a communicator and its part by --colors, ITERS times in turn and at once, with and without\n"
+    "                      shared resources, destroyed in either order\n"
+    "            many      --at-once communicators on as many streams, each with another order of the ranks\n"
+    "            gpus      every GPU of each process is a rank\n"
+    "            fault     all-reduces of MIN bytes until NCCL reports an error; status 0 only if it did in time\n"
+    "            abort     rank ROOT aborts after --hold seconds of traffic, the others when they are told\n"
+    "            absent    rank ROOT does not come, the others abort after --hold seconds\n"
+    "            abort_in_init   rank ROOT aborts --hold seconds after it began to initialize\n"
+    "                      After these three all make a new communicator, which must give right results.\n"
+    "  -b MIN, -e MAX        sizes in bytes, K, M, G; 8 to 32M (fault: 4M; exchange to abort_in_init: up to 1M)\n"
     "  -f FACTOR             from one size to the next, 2\n"
     "  -n ITERS              timed repetitions per size, 20\n"
     "  -w WARMUPS            untimed repetitions of the largest and the smallest size before the first row, 1\n"
     "  -c CHECKS             verified repetitions per row, each with fresh data, every element compared; 1. Unless 0,\n"
     "                        the last timed repetition out of place is verified too\n"
-    "  -r ROOT               of broadcast and reduce, 0\n"
+    "  -r ROOT               of broadcast, reduce, gather and scatter; who aborts; 0\n"
     "  -R 0|1                register the buffers with the communicator (wants NCCL_LOCAL_REGISTER=1), 0\n"
     "  --json                one JSON document instead of the table\n"
     "  --hold SECONDS        stay silent that long before each repetition\n"
     "  --communicators N     do it all N times, each time with a new communicator, 1\n"
+    "  --nonblocking         communicators whose calls return at once\n"
+    "  --at-once N           communicators of many, 4\n"
+    "  --colors A,B,...      of split by rank, over and over; -1: no part of it; 0,1\n"
     "  --exit-after-last     leave without destroying the communicator, right after the own last result\n"
     "  --timeout SECONDS     no single wait is longer, 120\n";
 
@@ -58,7 +73,7 @@ int Integer(const char* name, const char* text, int lowest, int highest = INT_MA
 
 size_t Size(const char* name, const char* text) {
   auto size = ParseSize(text);
-  if (!size) Refuse("%s %s: want a size such as 8, 64K, 32M or 1G", name, text);
+  if (!size || *size == 0) Refuse("%s %s: want a size such as 8, 64K, 32M or 1G", name, text);
   return *size;
 }
 
@@ -70,12 +85,97 @@ double Seconds(const char* name, const char* text) {
   return value;
 }
 
-void Validate(const Options& options) {
-  if (!FindCollective(options.collective) && options.collective != "types" && options.collective != "fault")
-    Refuse("there is no collective %s; --help lists them", options.collective.c_str());
-  if (options.min_bytes > options.max_bytes)
-    Refuse("-b %zu is larger than -e %zu", options.min_bytes, options.max_bytes);
-  if (options.min_bytes == 0) Refuse("-b 0: the smallest size is 1 byte");
+std::vector<int> Integers(const char* name, const std::string& text) {
+  std::vector<int> all;
+  for (size_t start = 0, end; start <= text.size(); start = end + 1) {
+    end = std::min(text.find(',', start), text.size());
+    all.push_back(Integer(name, text.substr(start, end - start).c_str(), -1));
+  }
+  return all;
+}
+
+// Where the command line gave none.
+void SetDefaultSizes(Options& options) {
+  const bool fault = options.collective == "fault";
+  if (options.min_bytes == 0) options.min_bytes = fault ? kFaultBytes : kMinBytes;
+  if (options.max_bytes == 0)
+    options.max_bytes = FindCollective(options.collective) || fault ? kMaxBytes : kProgramBytes;
+}
+
+enum Long { kJson = 256, kHold, kCommunicators, kExitAfterLast, kTimeout, kNonblocking, kAtOnce, kColors };
+
+constexpr option kLong[] = {{"json", no_argument, nullptr, kJson},
+                            {"hold", required_argument, nullptr, kHold},
+                            {"communicators", required_argument, nullptr, kCommunicators},
+                            {"exit-after-last", no_argument, nullptr, kExitAfterLast},
+                            {"timeout", required_argument, nullptr, kTimeout},
+                            {"nonblocking", no_argument, nullptr, kNonblocking},
+                            {"at-once", required_argument, nullptr, kAtOnce},
+                            {"colors", required_argument, nullptr, kColors},
+                            {"help", no_argument, nullptr, 'h'},
+                            {}};
+
+// False when there is no such option; getopt has said so.
+bool ApplyShort(Options& options, int c) {
+  switch (c) {
+    case 'b':
+      options.min_bytes = Size("-b", optarg);
+      return true;
+    case 'e':
+      options.max_bytes = Size("-e", optarg);
+      return true;
+    case 'f':
+      options.factor = static_cast<size_t>(Integer("-f", optarg, 2, 1 << 20));
+      return true;
+    case 'n':
+      options.iterations = Integer("-n", optarg, 1);
+      return true;
+    case 'w':
+      options.warmups = Integer("-w", optarg, 0);
+      return true;
+    case 'c':
+      options.checks = Integer("-c", optarg, 0);
+      return true;
+    case 'r':
+      options.root = Integer("-r", optarg, 0);
+      return true;
+    case 'R':
+      options.register_buffers = Integer("-R", optarg, 0, 1) == 1;
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool ApplyLong(Options& options, int c) {
+  switch (c) {
+    case kJson:
+      options.json = true;
+      return true;
+    case kHold:
+      options.hold = Seconds("--hold", optarg);
+      return true;
+    case kCommunicators:
+      options.communicators = Integer("--communicators", optarg, 1, 10000);
+      return true;
+    case kExitAfterLast:
+      options.exit_after_last = true;
+      return true;
+    case kTimeout:
+      options.timeout = Integer("--timeout", optarg, 1, 86400);
+      return true;
+    case kNonblocking:
+      options.blocking = false;
+      return true;
+    case kAtOnce:
+      options.at_once = Integer("--at-once", optarg, 1, 64);
+      return true;
+    case kColors:
+      options.colors = Integers("--colors", optarg);
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
@@ -94,68 +194,19 @@ std::optional<size_t> ParseSize(const std::string& text) {
 }
 
 Options ParseOptions(int argc, char** argv) {
-  enum Long { kJson = 256, kHold, kCommunicators, kExitAfterLast, kTimeout };
-  static const option kLong[] = {{"json", no_argument, nullptr, kJson},
-                                 {"hold", required_argument, nullptr, kHold},
-                                 {"communicators", required_argument, nullptr, kCommunicators},
-                                 {"exit-after-last", no_argument, nullptr, kExitAfterLast},
-                                 {"timeout", required_argument, nullptr, kTimeout},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {}};
   Options options;
-  std::optional<size_t> min_bytes;
   for (int c; (c = getopt_long(argc, argv, "b:e:f:n:w:c:r:R:h", kLong, nullptr)) != -1;) {
-    switch (c) {
-      case 'b':
-        min_bytes = Size("-b", optarg);
-        break;
-      case 'e':
-        options.max_bytes = Size("-e", optarg);
-        break;
-      case 'f':
-        options.factor = static_cast<size_t>(Integer("-f", optarg, 2, 1 << 20));
-        break;
-      case 'n':
-        options.iterations = Integer("-n", optarg, 1);
-        break;
-      case 'w':
-        options.warmups = Integer("-w", optarg, 0);
-        break;
-      case 'c':
-        options.checks = Integer("-c", optarg, 0);
-        break;
-      case 'r':
-        options.root = Integer("-r", optarg, 0);
-        break;
-      case 'R':
-        options.register_buffers = Integer("-R", optarg, 0, 1) == 1;
-        break;
-      case kJson:
-        options.json = true;
-        break;
-      case kHold:
-        options.hold = Seconds("--hold", optarg);
-        break;
-      case kCommunicators:
-        options.communicators = Integer("--communicators", optarg, 1, 10000);
-        break;
-      case kExitAfterLast:
-        options.exit_after_last = true;
-        break;
-      case kTimeout:
-        options.timeout = Integer("--timeout", optarg, 1, 86400);
-        break;
-      case 'h':
-        fputs(kUsage, stdout);
-        exit(0);
-      default:
-        exit(2);
+    if (c == 'h') {
+      fputs(kUsage, stdout);
+      exit(0);
     }
+    if (!(c < kJson ? ApplyShort(options, c) : ApplyLong(options, c))) exit(2);
   }
   if (optind != argc - 1) Refuse("want one collective, got %d; --help explains", argc - optind);
   options.collective = argv[optind];
-  options.min_bytes = min_bytes.value_or(options.collective == "fault" ? kFaultBytes : kMinBytes);
-  Validate(options);
+  SetDefaultSizes(options);
+  if (options.min_bytes > options.max_bytes)
+    Refuse("-b %zu is larger than -e %zu", options.min_bytes, options.max_bytes);
   return options;
 }
 

@@ -4,20 +4,24 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace perf {
 
 struct Options {
   std::string collective;
-  size_t min_bytes = 8, max_bytes = size_t{32} << 20;
+  size_t min_bytes = 0, max_bytes = 0;
   size_t factor = 2;
   int iterations = 20, warmups = 1;
-  int checks = 1;         // verified repetitions per row; 0: no data is verified
-  int root = 0;           // of broadcast and reduce
-  int communicators = 1;  // made, used and destroyed one after the other
-  int timeout = 120;      // seconds that any single wait may take
-  double hold = 0;        // seconds of silence before each repetition
+  int checks = 1;                    // verified repetitions per row; 0: no data is verified
+  int root = 0;                      // of broadcast and reduce; the rank that aborts
+  int communicators = 1;             // made, used and destroyed one after the other
+  int at_once = 4;                   // communicators of `many`
+  std::vector<int> colors = {0, 1};  // of `split`, by rank, from the start again when they run out
+  int timeout = 120;                 // seconds that any single wait may take
+  double hold = 0;                   // seconds of silence before each repetition, or before an abort
   bool register_buffers = false;
+  bool blocking = true;  // communicators whose calls wait
   bool json = false;
   bool exit_after_last = false;
 };

@@ -98,9 +98,8 @@ bool IsRight(const Type& type, const Op& op, double got, size_t index, int ranks
 
 // Wrong elements.
 size_t TryPair(Session& session, const Type& type, const Op& op) {
-  const Environment& job = session.environment();
   std::vector<char> host(kCount * type.size);
-  for (size_t i = 0; i < kCount; i++) type.put(&host[i * type.size], ValueOf(type, job.rank, i));
+  for (size_t i = 0; i < kCount; i++) type.put(&host[i * type.size], ValueOf(type, session.rank(), i));
   void *send, *recv;
   CheckCuda(cudaMalloc(&send, host.size()), "cudaMalloc");
   CheckCuda(cudaMalloc(&recv, host.size()), "cudaMalloc");
@@ -116,7 +115,7 @@ size_t TryPair(Session& session, const Type& type, const Op& op) {
   size_t wrong = 0;
   for (size_t i = 0; i < kCount; i++) {
     double got = type.get(&host[i * type.size]);
-    if (IsRight(type, op, got, i, job.ranks)) continue;
+    if (IsRight(type, op, got, i, session.ranks())) continue;
     if (wrong++ == 0) Complain("%s %s: element %zu is %g", type.name, op.name, i, got);
   }
   return wrong;
@@ -129,13 +128,13 @@ int RunTypes(Session& session, const Options& options) {
   for (const Type& type : kTypes) {
     for (const Op& op : kOps) {
       // NCCL averages the values of a single rank with a kernel of another kind, which is not emulated.
-      if (session.environment().ranks == 1 && op.op == ncclAvg) continue;
+      if (session.ranks() == 1 && op.op == ncclAvg) continue;
       TryPair(session, type, op) ? wrong++ : right++;
     }
   }
   int wrong_somewhere = 0;
-  for (int count : session.rendezvous().Gather(wrong)) wrong_somewhere += count;
-  if (session.environment().rank == 0)
+  for (int count : session.job().rendezvous().Gather(wrong)) wrong_somewhere += count;
+  if (session.rank() == 0)
     printf(options.json ? "{\"collective\":\"types\",\"right\":%d,\"wrong\":%d}\n"
                         : "# types x operators: %d right on rank 0, %d wrong over all ranks\n",
            right, wrong_somewhere);
