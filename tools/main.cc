@@ -11,6 +11,7 @@
 #include "ask.h"
 #include "lab/commands.h"
 #include "lab/topology.h"
+#include "perf/perf.h"
 #include "relay/knobs.h"
 
 namespace {
@@ -94,6 +95,7 @@ int Main(int argc, char** argv) {
   app.set_version_flag("--version", RELAY_VERSION);
   app.require_subcommand(1);
   app.add_subcommand("agent", "relay for this node: see \"nccl-relay agent --help\"");
+  app.add_subcommand("perf", "collectives over the plugin, without NCCL: see \"nccl-relay perf --help\"");
   CLI::App* status = app.add_subcommand("status", "what this node's agent serves and relays, as JSON");
   CLI::App* fabric = app.add_subcommand("fabric", "the fabric as this node's agent knows it: a valid declaration");
   CLI::App* knobs = app.add_subcommand("knobs", "every NCCL_RELAY_ variable, as a Markdown table");
@@ -143,7 +145,8 @@ int Main(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // The agent reads its own arguments.
+  // These read their own arguments.
   if (argc > 1 && std::strcmp(argv[1], "agent") == 0) return relay::agent::Main(argc - 1, argv + 1);
+  if (argc > 1 && std::strcmp(argv[1], "perf") == 0) return relay::perf::Main(argc - 1, argv + 1);
   return Main(argc, argv);
 }

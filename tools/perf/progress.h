@@ -1,0 +1,72 @@
+// NCCL's proxy progress thread: isend, irecv, test and iflush for all connections, by polling; asleep while there is no
+// operation.
+#pragma once
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "perf/connection.h"
+#include "perf/latch.h"
+#include "perf/net.h"
+
+namespace relay::perf {
+
+// So many messages on one connection. Operations of one connection run in order, one at a time.
+struct Operation {
+  Connection* connection;
+  Protocol protocol;
+  uint64_t messages;
+};
+
+class ProgressThread {
+ public:
+  struct Facts {
+    Net* net;
+    void* context;
+    int rank;
+    bool flush;  // Simple receives, as with GPU memory
+  };
+  ProgressThread(const Facts& facts, Latch& latch);
+  // The latch is raised: ends in the next pass.
+  ~ProgressThread();
+  ProgressThread(const ProgressThread&) = delete;
+  ProgressThread& operator=(const ProgressThread&) = delete;
+
+  void Post(const std::vector<Operation>& operations);
+  // No operation is left.
+  bool Idle(std::chrono::milliseconds wait);
+  // Waits until the thread has left its loop, which it does once the latch is raised.
+  void Join();
+
+ private:
+  struct Active {
+    Connection* connection;
+    std::deque<Operation> queue;
+    uint64_t end;  // messages of the connection when the first of the queue is over
+  };
+  void Loop();
+  void Adopt(const Operation& operation);
+  bool Pass();
+  Result<bool> Advance(Active& active);
+  Result<bool> AdvanceSend(Active& active);
+  Result<bool> AdvanceReceive(Active& active);
+  Result<bool> PostReceive(Active& active);
+  Result<bool> TestReceive(Active& active);
+  Result<bool> Test(void* request, int* size, const Connection& connection);
+  tl::unexpected<Error> Failed(const char* call, const Connection& connection, ncclResult_t result) const;
+  tl::unexpected<Error> Broken(const std::string& what, const Connection& connection) const;
+
+  const Facts facts_;
+  Latch& latch_;
+  std::vector<Active> active_;  // this thread's
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Operation> posted_;
+  bool idle_ = true, left_ = false;
+  std::thread thread_;
+};
+
+}  // namespace relay::perf
