@@ -1,53 +1,15 @@
-// The collectives on a ring, and all-reduce on a tree, as sequences of primitives.
+// The collectives on a ring, and all-reduce on a tree, as sequences of primitives; PAT is a thing of its own.
 #include <algorithm>
 #include <cstring>
 
+#include "emulation/pat.h"
 #include "emulation/primitives.h"
+#include "emulation/share.h"
 #include "fakecuda/log.h"
 #include "fakecuda/memory.h"
 
 namespace fakecuda {
 namespace {
-
-// The share of a collective that one channel works on, in elements.
-struct Share {
-  size_t total;  // over all channels
-  size_t start, count, chunk;
-};
-
-Share ShareOf(const CollectiveWork& work, int channel_id, int protocol, size_t element) {
-  const ChannelParts& parts = work.parts;
-  const size_t grain = (protocol == kLL ? 16 : protocol == kSimple ? 512 : 1920) / element;
-  const auto channel = static_cast<unsigned>(channel_id);
-  const size_t middles = work.channel_high > work.channel_low + 1 ? work.channel_high - work.channel_low - 1 : 0;
-  Share share{.total = parts.count_low + parts.count_high + parts.count_middle * middles,
-              .start = 0,
-              .count = parts.count_low,
-              .chunk = parts.grains_low * grain};
-  if (channel == work.channel_low) return share;
-  if (channel == work.channel_high) {
-    share.start = parts.count_low + parts.count_middle * middles;
-    share.count = parts.count_high;
-    share.chunk = parts.grains_high * grain;
-  } else {
-    share.start = parts.count_low + parts.count_middle * (channel - work.channel_low - 1);
-    share.count = parts.count_middle;
-    share.chunk = parts.grains_middle * grain;
-  }
-  return share;
-}
-
-// A piece of a share that all ranks handle in one round.
-struct Piece {
-  ssize_t start, count;
-};
-
-template <class Body>
-void ForEachPiece(const Share& share, Body body) {
-  for (size_t done = 0; done < share.count; done += share.chunk)
-    body(Piece{static_cast<ssize_t>(share.start + done),
-               static_cast<ssize_t>(std::min(share.chunk, share.count - done))});
-}
 
 struct Run {
   Block& block;
@@ -209,13 +171,20 @@ void RunCollective(Block& block, const DeviceFunction& function, const Collectiv
   const int collective = function.collective;
   if (work.registered)
     Die("user buffers registered for IPC or NVLS are not emulated: NCCL_LOCAL_REGISTER=0 NCCL_GRAPH_REGISTER=0");
-  if (function.algorithm != kRing && !(function.algorithm == kTree && collective == kAllReduce))
+  const bool pat = function.algorithm == kPat && (collective == kAllGather || collective == kReduceScatter);
+  if (function.algorithm != kRing && !(function.algorithm == kTree && collective == kAllReduce) && !pat)
     Die("%s with algorithm %s is not emulated", CollectiveName(collective), AlgorithmName(function.algorithm));
 
   Run run{block, function, work, {}, FindReducer(function.type, function.op), {.protocol = function.protocol}};
   run.work.operator_argument = OperatorArgument(work, function, run.reducer.element);
   run.share = ShareOf(work, block.channel_id, function.protocol, run.reducer.element);
   if (function.algorithm == kTree) return TreeAllReduce(run);
+  if (pat) {
+    const PatBuffers buffers{HostAlias(static_cast<char*>(work.send_buffer)),
+                             HostAlias(static_cast<char*>(work.recv_buffer))};
+    return collective == kAllGather ? RunPatGather(block, buffers, run.share, run.reducer)
+                                    : RunPatScatter(block, buffers, run.share, run.reducer);
+  }
 
   const bool deep = collective == kAllReduce || collective == kAllGather || collective == kReduceScatter;
   run.options.slices = run.options.slice_steps = deep ? 2 : 1;
