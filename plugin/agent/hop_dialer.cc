@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/refusal.h"
+#include "agent/silent_drop.h"
 
 namespace relay::agent {
 namespace {
@@ -59,7 +60,15 @@ void HopDialer::DialNext() {
     ++next_target_;
   }
   if (targets_.empty()) failures_ = "its two ports have no addresses of one kind";
-  Finish(tl::unexpected(RefuseUnanswered(node_, {open_, failures_, last_errno_})));
+  Finish(tl::unexpected(RefuseUnanswered(node_, {open_, failures_, last_errno_, CauseOfSilence()})));
+}
+
+std::string HopDialer::CauseOfSilence() const {
+  const auto link = fabric::FindLink(node_.fabric, open_.route[open_.hop]);
+  const auto ends = link ? EndsFrom(node_, *link) : std::nullopt;
+  if (!ends || last_errno_ != ETIMEDOUT) return "";
+  const std::string cause = SourceAlsoThere(node_.fabric, *ends);
+  return cause.empty() ? FilteredHere(node_, *ends) : cause;
 }
 
 void HopDialer::AttemptFailed(const std::string& reason, int err) {
@@ -115,13 +124,14 @@ void HopDialer::ReadAnswer() {
     if (auto refused = DecodeRefused(reader_.body())) return Finish(tl::unexpected(std::move(*refused)));
   }
   if (reader_.type() == SetupType::kOpened) {
-    if (auto opened = DecodeOpened(reader_.body())) {
+    if (auto opened = DecodeOpened(reader_.body()); opened && opened->name == open_.name) {
       loop_.Forget(socket_.get());
       return Finish(Opened{std::move(socket_), std::move(*opened)});
     }
   }
-  Finish(tl::unexpected(Refuse(node_, RefusedCode::kProtocol, Again::kCannotHelp,
-                               next + " answers OPEN with something that is neither OPENED nor REFUSED")));
+  Finish(
+      tl::unexpected(Refuse(node_, RefusedCode::kProtocol, Again::kCannotHelp,
+                            next + " answers OPEN with something that is neither OPENED of this circuit nor REFUSED")));
 }
 
 void HopDialer::Finish(Outcome outcome) {

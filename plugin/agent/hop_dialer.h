@@ -29,6 +29,7 @@ class HopDialer {
 
  private:
   void DialNext();
+  std::string CauseOfSilence() const;
   void OnConnecting();
   void OnConnected(uint32_t events);
   void AttemptFailed(const std::string& reason, int err);

@@ -12,9 +12,10 @@ bool LinkIsDown(int err) {
 }
 
 // Where a host answers that nobody listens, the cable is good; where nothing answers, it may be either.
-std::string WhatToDo(int err) {
+std::string WhatToDo(int err, const std::string& cause) {
   bool silent = err == ETIMEDOUT || err == EHOSTUNREACH;
-  return silent ? ": check the cable, and that `nccl-relay agent` runs there" : ": start `nccl-relay agent` there";
+  if (!silent) return ": start `nccl-relay agent` there";
+  return ": check the cable, and that `nccl-relay agent` runs there" + (cause.empty() ? "" : "; " + cause);
 }
 
 }  // namespace
@@ -69,7 +70,7 @@ RefusedMessage RefuseUnanswered(const LocalNode& node, const Unanswered& u) {
                       source + " to " + destination);
   }
   const std::string nobody = "no agent answers";
-  const std::string where = " (" + u.where + ")" + WhatToDo(u.sys_errno);
+  const std::string where = " (" + u.where + ")" + WhatToDo(u.sys_errno, u.cause);
   if (hop.to == route.back().to) {
     return Refuse(node, RefusedCode::kNoAgent, Again::kMayHelp, nobody + " on " + next + " over link " + link + where);
   }

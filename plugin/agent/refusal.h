@@ -24,6 +24,7 @@ struct Unanswered {
   const OpenMessage& open;  // its hop is the link that was dialled
   std::string where;        // "10.77.0.2:21517 on ab: Connection refused"
   int sys_errno = 0;
+  std::string cause = {};  // with a remedy, where silence may have another one than a cable or a missing agent
 };
 RefusedMessage RefuseUnanswered(const LocalNode& node, const Unanswered& unanswered);
 

@@ -2,6 +2,7 @@
 
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "transport/tcp/bind.h"
@@ -18,6 +19,19 @@ SocketAddress BoundAddress(int fd) {
   return SocketAddress::From(reinterpret_cast<sockaddr*>(&storage));
 }
 
+bool IsRunning(int fd, const std::string& interface) {
+  ifreq request{};
+  interface.copy(request.ifr_name, sizeof request.ifr_name - 1);
+  return ioctl(fd, SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_RUNNING) != 0;
+}
+
+// An interface whose cable is out loses its IPv6 addresses, or may not use them yet. They come back with the cable.
+bool BindToMissing(int fd, const std::string& interface, const SocketAddress& local) {
+  if (errno != EADDRNOTAVAIL || local.family() != AF_INET6 || IsRunning(fd, interface)) return false;
+  int one = 1;
+  return setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &one, sizeof one) == 0 && bind(fd, local.get(), local.size()) == 0;
+}
+
 }  // namespace
 
 Result<Listener> Listener::Open(const std::string& interface, const SocketAddress& address, const HopOptions& options) {
@@ -28,7 +42,8 @@ Result<Listener> Listener::Open(const std::string& interface, const SocketAddres
   if (address.family() == AF_INET6) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
   RELAY_TRY(BindToInterface(fd.get(), interface));
   SocketAddress local = address.WithScope(if_nametoindex(interface.c_str()));
-  if (bind(fd.get(), local.get(), local.size()) != 0 || listen(fd.get(), kBacklog) != 0) {
+  const bool bound_there = bind(fd.get(), local.get(), local.size()) == 0 || BindToMissing(fd.get(), interface, local);
+  if (!bound_there || listen(fd.get(), kBacklog) != 0) {
     return FailErrno(ErrorCode::kSystem, "cannot listen on " + local.ToText() + " of interface " + interface);
   }
   SocketAddress bound = BoundAddress(fd.get());

@@ -5,6 +5,7 @@
 #include "agent/options.h"
 #include "agent/refusal.h"
 #include "agent/route_check.h"
+#include "agent/silent_drop.h"
 #include "agent/token_registry.h"
 #include "unit/agent/agents.h"
 
@@ -12,6 +13,7 @@ namespace relay::agent {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 Token TokenOf(int n) {
   Token token{};
@@ -101,6 +103,42 @@ TEST(Refusal, WhereNothingAnswersItMayBeTheCable) {
   EXPECT_EQ(refused.sentence,
             "no agent answers on B over link A-B (1.2.3.4:5 on ab: Connection timed out): check the cable, and that "
             "`nccl-relay agent` runs there");
+}
+
+TEST(Refusal, SilenceMayHaveAnotherCause) {
+  auto chain = ChainOnLo(2);
+  OpenMessage open = OpenAlong(chain, 0, 1, 0);
+  EXPECT_THAT(RefuseUnanswered(NodeOf(chain, 0), {open, "no answer", ETIMEDOUT, "B is deaf: shout"}).sentence,
+              HasSubstr("runs there; B is deaf: shout"));
+  EXPECT_THAT(RefuseUnanswered(NodeOf(chain, 0), {open, "refused", ECONNREFUSED, "B is deaf: shout"}).sentence,
+              Not(HasSubstr("deaf")));
+}
+
+// A - B - C, where the two ends of each cable are these.
+fabric::Fabric ChainWith(const char* near, const char* far) {
+  auto chain = ChainOnLo(3);
+  for (const fabric::Link& link : chain.links) {
+    chain.nodes[link.a.node].ports[link.a.port].addresses = {SocketAddress::Parse(near).value()};
+    chain.nodes[link.b.node].ports[link.b.port].addresses = {SocketAddress::Parse(far).value()};
+  }
+  return chain;
+}
+
+TEST(SilentDrop, AnAddressThatTheNeighbourHasTooIsNamedWithItsPort) {
+  const fabric::Fabric chain = ChainWith("10.0.0.1", "10.0.0.2");
+  const fabric::Link& ab = chain.links[0];
+  const std::string cause =
+      "B has 10.0.0.1 too, on lo:1, and its kernel drops what comes from its own address: give A/lo another one";
+  EXPECT_EQ(SourceAlsoThere(chain, {ab.a, ab.b}), cause);
+  EXPECT_EQ(SourceAlsoThere(chain, {ab.b, ab.a}), cause);
+}
+
+TEST(SilentDrop, AddressesOfOneNodeMayBeAlikeAndThoseOfIpv6Any) {
+  fabric::Fabric chain = ChainWith("fe80::1", "fe80::2");
+  EXPECT_EQ(SourceAlsoThere(chain, {chain.links[0].a, chain.links[0].b}), "");
+  chain = ChainWith("10.0.0.1", "10.0.0.2");
+  chain.nodes[1].ports[1].addresses = chain.nodes[1].ports[0].addresses;
+  EXPECT_EQ(SourceAlsoThere(chain, {chain.links[0].a, chain.links[0].b}), "");
 }
 
 TEST(Refusal, ALinkThatIsDownHereIsSaidToBeDown) {
