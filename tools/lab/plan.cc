@@ -60,12 +60,21 @@ std::string AddressArgument(const SocketAddress& own, const fabric::Port* peer, 
   const char* at_once = v6 ? " nodad" : "";
   if (v6 && IsLinkLocal(own)) return text + "/64 nodad";
   if (style) return fmt::format("{}/{}{}", text, PrefixLength(*style), at_once);
-  const char* host = v6 ? "/128 nodad" : "/32";
-  if (!peer) return text + host;
-  for (const SocketAddress& other : peer->addresses) {
-    if (other.family() == own.family() && !IsLinkLocal(other)) return text + " peer " + other.HostText() + host;
+  if (v6) return text + "/128 nodad";
+  for (const SocketAddress& other : peer ? peer->addresses : std::vector<SocketAddress>{}) {
+    if (other.family() == AF_INET) return text + " peer " + other.HostText() + "/32";
   }
-  return text + host;
+  return text + "/32";
+}
+
+// Declared IPv6 addresses are joined by routes: the kernel forgets that of a "peer" when the cable's ends come up in an
+// unlucky order.
+std::vector<std::string> FarHosts(const fabric::Port* peer, std::optional<AddressStyle> style) {
+  std::vector<std::string> hosts;
+  for (const SocketAddress& other : peer && !style ? peer->addresses : std::vector<SocketAddress>{}) {
+    if (other.family() == AF_INET6 && !IsLinkLocal(other)) hosts.push_back(other.HostText());
+  }
+  return hosts;
 }
 
 // The port at the other end of each port's cable.
@@ -177,6 +186,7 @@ Result<Plan> MakePlan(Fabric fabric, const PlanOptions& options) {
       const fabric::Port* far = peer == peers.end() ? nullptr : &fabric::PortAt(fabric, peer->second);
       Interface interface;
       interface.name = port.name;
+      interface.far_hosts = FarHosts(far, options.style);
       for (const SocketAddress& address : port.addresses) {
         interface.addresses.push_back(AddressArgument(address, far, options.style));
       }

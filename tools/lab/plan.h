@@ -29,6 +29,7 @@ inline bool IsLan(Control control) { return control == Control::kLan || control 
 struct Interface {
   std::string name;
   std::vector<std::string> addresses;  // as "ip address add" takes them: "10.77.0.1/30"
+  std::vector<std::string> far_hosts;  // IPv6 addresses at the other end that are in none of these subnets
   uint32_t rate_kbit = 0;              // of what it sends; 0: unshaped
 };
 

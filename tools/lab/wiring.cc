@@ -79,6 +79,14 @@ std::string RouteText(const Plan& plan, size_t node, const Route& route, const c
                      plan.nodes[node].control_address);
 }
 
+std::string FarRoutes(const Interface& interface) {
+  std::string out;
+  for (const std::string& host : interface.far_hosts) {
+    out += fmt::format("route replace {}/128 dev {}\n", host, interface.name);
+  }
+  return out;
+}
+
 std::string ControlLinks(const Plan& plan, NamespacePaths paths, CableText& cable) {
   if (plan.control == Control::kNone) return "";
   const bool lan = IsLan(plan.control);
@@ -121,6 +129,7 @@ std::string InterfaceUp(const Plan& plan, const fabric::LinkEnd& end) {
   for (const std::string& address : interface.addresses) {
     out += fmt::format("address replace {} dev {}\n", address, interface.name);
   }
+  out += FarRoutes(interface);
   for (const Route& route : plan.nodes[end.node].routes) {
     if (route.interface == interface.name) out += RouteText(plan, end.node, route, "replace");
   }
@@ -134,7 +143,7 @@ std::string NodeLinks(const Plan& plan, size_t node) {
     for (const std::string& address : interface.addresses) {
       out += fmt::format("address add {} dev {}\n", address, interface.name);
     }
-    out += fmt::format("link set dev {} up\n", interface.name);
+    out += fmt::format("link set dev {} up\n", interface.name) + FarRoutes(interface);
   }
   if (plan.control != Control::kNone) {
     out +=

@@ -80,7 +80,7 @@ TEST(Plan, WhatRanksReadIsTheFabricOfTheLab) {
 TEST(Plan, DeclaredAddressesAreJoinedOneToOne) {
   const Plan plan = MakePlan(Declared(kTwoNodes), kDeclared).value();
   EXPECT_THAT(plan.nodes[0].interfaces[0].addresses,
-              ElementsAre("192.168.5.1 peer 192.168.5.2/32", "fe80::1/64 nodad", "fd00::1 peer fd00::2/128 nodad"));
+              ElementsAre("192.168.5.1 peer 192.168.5.2/32", "fe80::1/64 nodad", "fd00::1/128 nodad"));
   EXPECT_THAT(plan.nodes[1].interfaces[1].addresses, ElementsAre("10.1.1.1/32"));
 }
 
@@ -210,6 +210,12 @@ TEST(Wiring, TheGatewayKnowsAWayToEveryLinkAddress) {
   EXPECT_THAT(HubLinks(plan, paths), AllOf(HasSubstr("address add 10.88.0.254/24 dev hub\n"),
                                            HasSubstr("route add 10.77.0.2/32 via 10.88.0.2 dev hub\n"),
                                            HasSubstr("route add 10.77.0.6/32 via 10.88.0.3 dev hub\n")));
+}
+
+TEST(Wiring, DeclaredIpv6AddressesAreJoinedByRoutes) {
+  const Plan plan = MakePlan(Declared(kTwoNodes), kDeclared).value();
+  EXPECT_THAT(NodeLinks(plan, 0), HasSubstr("link set dev eth1 up\nroute replace fd00::2/128 dev eth1\n"));
+  EXPECT_THAT(InterfaceUp(plan, {1, 0}), HasSubstr("route replace fd00::1/128 dev eth1\n"));
 }
 
 TEST(Wiring, AnInterfaceThatComesUpAgainHasItsAddressesAndRoutes) {
