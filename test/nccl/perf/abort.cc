@@ -14,6 +14,7 @@ using std::chrono::duration;
 using std::chrono::steady_clock;
 
 constexpr int kInFlight = 4;
+constexpr double kSilence = 1.2;      // seconds after which a rank that is told nothing gives up
 constexpr double kAwayAtLeast = 0.5;  // seconds that a rank stays away
 
 double Seconds() { return duration<double>(steady_clock::now().time_since_epoch()).count(); }
@@ -38,7 +39,7 @@ struct End {
 
 // Collectives back to back, until NCCL reports an error or, on the rank that is to abort, until `enough` time has
 // passed and the stream is busy.
-End RunUntilTheEnd(Session& session, Exercise& exercise, size_t count, double enough) {
+End RunUntilTold(Session& session, Exercise& exercise, size_t count, double enough) {
   const Exercise::Mode mode = exercise.ModeFor(count, false);
   const double start = Seconds(), limit = start + static_cast<double>(session.job().limit().count());
   const bool leaves = session.rank() == session.job().options().root;
@@ -54,6 +55,16 @@ End RunUntilTheEnd(Session& session, Exercise& exercise, size_t count, double en
   end.at = Seconds();
   if (leaves != (end.error == ncclSuccess))
     Fail("%s", leaves ? "an error before any rank had aborted" : "no error, though another rank has aborted");
+  return end;
+}
+
+// Traffic from buffers that are freed right after the abort.
+End TrafficAndAbort(Session& session) {
+  const Options& options = session.job().options();
+  const size_t count = std::max<size_t>(options.max_bytes / sizeof(float), 1);
+  Exercise exercise(session, *FindCollective("all_reduce"), 0, count);
+  exercise.Fill({count, 1}, exercise.ModeFor(count, false));
+  End end = RunUntilTold(session, exercise, count, options.hold);
   session.Abort();
   end.abort_seconds = Seconds() - end.at;
   return end;
@@ -109,21 +120,52 @@ void AbortWithoutCollective(Job& job) {
   if (session.comm()) session.Abort();
 }
 
+// Those that wait for rank ROOT in a collective give up on it, and go on with the communicator of those that are left.
+size_t ShrinkInCollective(Session& session, Session& rest, uint32_t seed) {
+  constexpr size_t kCount = 1 << 16;
+  Exercise exercise(session, *FindCollective("all_reduce"), 0, kCount);
+  CheckNccl(session.Call("ncclAllReduce", [&] { return exercise.Launch(kCount, exercise.ModeFor(kCount, false)); }),
+            "ncclAllReduce");
+  ncclResult_t error;
+  if (session.TryFinish(duration<double>(kAwayAtLeast), error) || error != ncclSuccess)
+    Fail("an all-reduce without rank %d came to an end", session.job().options().root);
+  auto* const shrink = CallNamed<decltype(ncclCommShrink)>("ncclCommShrink");
+  int gone = session.job().options().root;
+  ncclComm_t comm = nullptr;
+  CheckNccl(session.Call("ncclCommShrink",
+                         [&] { return shrink(session.comm(), &gone, 1, &comm, nullptr, NCCL_SHRINK_ABORT); }),
+            "ncclCommShrink");
+  rest.Adopt(comm);
+  return TryEveryCollective(rest, session.job().options().max_bytes, seed);
+}
+
 }  // namespace
 
 int RunAbort(Job& job) {
-  const Options& options = job.options();
   {
     Session session(job);
-    session.Init(job.NewId(), {.blocking = options.blocking});
-    const size_t count = std::max<size_t>(options.max_bytes / sizeof(float), 1);
-    Exercise exercise(session, *FindCollective("all_reduce"), 0, count);
-    exercise.Fill({count, 1}, exercise.ModeFor(count, false));
-    End end = RunUntilTheEnd(session, exercise, count, options.hold);
+    session.Init(job.NewId(), {.blocking = job.options().blocking});
+    End end = TrafficAndAbort(session);
     auto ends = job.rendezvous().Gather(end);
     if (session.rank() == 0) Print(job, ends);
-  }  // its buffers are gone before the next communicator
+  }
   return job.Verdict("abort", TryAnew(job, 2));
+}
+
+int RunShrink(Job& job) {
+  size_t wrong = 0;
+  {
+    Session session(job), rest(job);
+    session.Init(job.NewId(), {.blocking = job.options().blocking});
+    wrong = TryEveryCollective(session, job.options().max_bytes, 1);
+    if (session.rank() != job.options().root) {
+      wrong += ShrinkInCollective(session, rest, 2);
+      rest.Close();
+    }
+    job.rendezvous().Barrier();
+    session.Abort();
+  }
+  return job.Verdict("shrink", wrong + TryAnew(job, 3));
 }
 
 int RunAbsent(Job& job) {
@@ -142,10 +184,11 @@ int RunAbortInInit(Job& job) {
     job.rendezvous().Barrier();
     session.BeginInit(id);
     const bool leaves = job.environment().rank == options.root;
-    ncclResult_t state = session.Settle(duration<double>(leaves ? options.hold : options.hold + 2));
+    ncclResult_t state = session.Settle(duration<double>(leaves ? options.hold : options.hold + kSilence));
+    const double start = Seconds();
     session.Abort();
-    printf("# abort_in_init: rank %d after %.3f s: %s\n", job.environment().rank, options.hold,
-           state == ncclInProgress ? "in progress" : ncclGetErrorString(state));
+    printf("# abort_in_init: rank %d, in state %s, aborted within %.3f s\n", job.environment().rank,
+           state == ncclInProgress ? "in progress" : ncclGetErrorString(state), Seconds() - start);
     fflush(stdout);
   }
   return job.Verdict("abort_in_init", TryAnew(job, 1));

@@ -1,7 +1,5 @@
 #include "perf/collective.h"
 
-#include <dlfcn.h>
-
 namespace perf {
 namespace {
 
@@ -77,14 +75,6 @@ ncclResult_t LaunchSendRecv(const Launch& l) {
 }
 float ExpectPrevious(size_t index, const Repetition& r, const Place& p) {
   return Contribution((p.rank + p.ranks - 1) % p.ranks, index, r.seed);
-}
-
-// Calls that older releases of NCCL do not have.
-template <class Call>
-Call* CallNamed(const char* name) {
-  void* symbol = dlsym(RTLD_DEFAULT, name);
-  if (symbol == nullptr) Fail("this NCCL has no %s", name);
-  return reinterpret_cast<Call*>(symbol);
 }
 
 ncclResult_t LaunchNcclAllToAll(const Launch& l) {

@@ -22,7 +22,8 @@ size_t WildCount(size_t most, uint32_t seed) {
 
 void Flight::Start(Session& session, const Collective& collective, const Repetition& repetition) {
   const int root = static_cast<int>(repetition.seed % static_cast<uint32_t>(session.ranks()));
-  auto exercise = std::make_unique<Exercise>(session, collective, root, repetition.count);
+  auto exercise =
+      std::make_unique<Exercise>(session, collective, root, repetition.count, session.job().options().register_buffers);
   const Exercise::Mode mode = exercise->ModeFor(repetition.count, false);
   exercise->Fill(repetition, mode);
   CheckNccl(session.Call("launching a collective", [&] { return exercise->Launch(repetition.count, mode); }),

@@ -37,6 +37,7 @@ constexpr Program kPrograms[] = {{"types", RunInSession<RunTypes>},
                                  {"gpus", RunGpus},
                                  {"exchange", RunExchange},
                                  {"abort", RunAbort},
+                                 {"shrink", RunShrink},
                                  {"absent", RunAbsent},
                                  {"abort_in_init", RunAbortInInit}};
 

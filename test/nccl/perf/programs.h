@@ -18,6 +18,7 @@ int RunMany(Job& job);         // several at once
 int RunGpus(Job& job);         // several GPUs per process
 int RunExchange(Job& job);     // sends and receives between all pairs
 int RunAbort(Job& job);        // aborted in the middle of traffic, then a new one
+int RunShrink(Job& job);       // one rank stays away, the others go on without it; then a new one
 int RunAbsent(Job& job);       // aborted while one rank stays away, then a new one
 int RunAbortInInit(Job& job);  // aborted while it is made, then a new one
 
