@@ -40,6 +40,7 @@ struct CircuitName {
   uint64_t connection = 0;  // random, drawn by the connecting side
   uint32_t circuit = 0;
   uint32_t epoch = 0;
+  bool operator==(const CircuitName&) const = default;
 };
 
 struct OpenMessage {

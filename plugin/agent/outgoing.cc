@@ -96,7 +96,7 @@ void Outgoing::ReadOpened() {
   auto progress = reader_.Read(near_.get());
   if (progress && *progress == Progress::kAgain) return;
   if (progress && reader_.type() == SetupType::kOpened) {
-    if (auto opened = DecodeOpened(reader_.body())) {
+    if (auto opened = DecodeOpened(reader_.body()); opened && opened->name == connect_.name) {
       services_.loop.Forget(near_.get());
       return Finish(Opened{std::move(near_), {std::move(*opened), path_}});
     }
@@ -104,8 +104,9 @@ void Outgoing::ReadOpened() {
   if (progress && reader_.type() == SetupType::kRefused) {
     if (auto refused = DecodeRefused(reader_.body())) return Finish(tl::unexpected(std::move(*refused)));
   }
-  Finish(tl::unexpected(Refuse(services_.node, RefusedCode::kOwnerGone, Again::kCannotHelp,
-                               "the receiving process on " + services_.node.name() + " ended before it answered")));
+  Finish(tl::unexpected(Refuse(
+      services_.node, RefusedCode::kOwnerGone, Again::kCannotHelp,
+      "the receiving process on " + services_.node.name() + " ended before it answered with OPENED of this circuit")));
 }
 
 void Outgoing::Finish(Outcome outcome) {

@@ -181,6 +181,10 @@ Comm* Context::AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stre
 
 Result<Comm*> Context::MakeSendComm(Attempt& attempt, control::Received received) {
   auto& connected = std::get<control::Connected>(received.packet.message);
+  if (connected.opened.name != attempt.connect.name) {
+    return Fail(ErrorCode::kInternal,
+                "the agent of " + welcome().node_name + " hands over another circuit than asked for");
+  }
   auto eager = DecodeOffer(connected.opened.offer);
   if (!eager) return tl::unexpected(std::move(eager).error());
   RELAY_INFO("connected to %s: path %s, tcp", attempt.node_name.c_str(), connected.path.c_str());

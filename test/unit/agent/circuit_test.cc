@@ -40,7 +40,7 @@ TEST_F(Circuits, WhatTheOwnerSendsRightAfterOpenedIsNotLost) {
   ASSERT_TRUE(a->Send({1, To(chain_, 2, token_)}));
   auto arrived = Next(*c);
   ASSERT_TRUE(arrived.fd);
-  auto bytes = EncodeOpened({});
+  auto bytes = EncodeOpened({std::get<control::Arrived>(arrived.packet.message).open.name, {}});
   for (char extra : std::string("frames at once")) bytes.push_back(static_cast<std::byte>(extra));
   ASSERT_TRUE(WriteWhole(arrived.fd.get(), bytes));
   auto connected = Next(*a);
@@ -111,6 +111,25 @@ TEST_F(Circuits, AnOwnerMayRefuse) {
     auto refused = RefusedBy(from);
     EXPECT_EQ(refused.sentence, "not you");
     EXPECT_EQ(refused.node, 102u);
+  }
+}
+
+TEST_F(Circuits, AnAnswerThatNamesAnotherCircuitOrEpochIsNotTaken) {
+  Start(chain_);
+  auto a = ClientOf("A"), c = ClientOf("C");
+  ASSERT_TRUE(c->Send({0, control::Register{token_}}));
+  for (size_t self : {0, 2}) {
+    for (auto change : {+[](CircuitName& n) { ++n.epoch; }, +[](CircuitName& n) { ++n.circuit; },
+                        +[](CircuitName& n) { ++n.connection; }}) {
+      auto& from = self == 2 ? *c : *a;
+      ASSERT_TRUE(from.Send({5, To(chain_, 2, token_)}));
+      auto arrived = Next(*c);
+      ASSERT_TRUE(arrived.fd);
+      OpenedMessage opened{std::get<control::Arrived>(arrived.packet.message).open.name, {}};
+      change(opened.name);
+      ASSERT_TRUE(WriteWhole(arrived.fd.get(), EncodeOpened(opened)));
+      EXPECT_THAT(RefusedBy(from).sentence, HasSubstr("OPENED of this circuit"));
+    }
   }
 }
 
@@ -306,7 +325,8 @@ TEST_F(Circuits, HundredsAtOnceAreAllServed) {
   for (uint64_t i = 1; i <= kCount; ++i) {
     auto arrived = Next(*c);
     ASSERT_TRUE(arrived.fd);
-    ASSERT_TRUE(WriteWhole(arrived.fd.get(), EncodeOpened({})));
+    const OpenMessage& opened = std::get<control::Arrived>(arrived.packet.message).open;
+    ASSERT_TRUE(WriteWhole(arrived.fd.get(), EncodeOpened({opened.name, {}})));
     open.push_back(std::move(arrived.fd));
   }
   for (uint64_t i = 1; i <= kCount; ++i) {
