@@ -19,6 +19,13 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "nccl: needs the real NCCL (test/nccl/fetch.sh)")
+    config.addinivalue_line("markers", "long: only with --whole")
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.get_closest_marker("long") and not config.getoption("--whole"):
+            item.add_marker(pytest.mark.skip(reason="only with --whole"))
 
 
 @dataclass
