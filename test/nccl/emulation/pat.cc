@@ -1,6 +1,7 @@
 #include "emulation/pat.h"
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "emulation/fifo.h"
