@@ -1,26 +1,42 @@
-"""NVIDIA's own NCCL over fabrics in which not every node reaches every other."""
+"""NVIDIA's own NCCL, of every version, over fabrics in which not every node reaches every other."""
 import itertools
 
 import pytest
 
-SIZES = "-b 8 -e 32M -f 4 -n 1 -w 0"
-COLLECTIVES = ("all_reduce", "all_gather", "reduce_scatter", "broadcast", "reduce", "alltoall", "sendrecv")
+from pairwise import pairs_of, pairwise, product
+
 MIB = 1 << 20
+SMALL = "-b 8 -e 2M -f 64 -n 1 -w 0"
+SIZES = "-b 8 -e 32M -f 4 -n 1 -w 0"  # every one of them, on the version that is used most
+
+VERSIONS = ("2.28.9", "2.22.3", "2.23.4", "2.25.1", "2.26.5", "2.27.7", "2.30.7", "2.32.3")
+RING = ("all_reduce", "all_gather", "reduce_scatter", "broadcast", "reduce", "alltoall", "sendrecv")
+OPERATIONS = (*RING, "all_reduce Tree", "all_gather PAT", "reduce_scatter PAT")
+FACTORS = {"operation": OPERATIONS, "version": VERSIONS, "topology": ("chain:3", "ring:4", "star:4"),
+           "proto": ("Simple", "LL"), "control": ("lan", "routes")}
 
 
-def cases():
-    for topology, control, proto in itertools.product(("chain:3", "ring:4"), ("lan", "routes"), ("Simple", "LL")):
-        yield topology, control, proto
+def allowed(row):
+    """PAT came with 2.23, and has one protocol."""
+    return "PAT" not in row["operation"] or (row["version"] != "2.22.3" and row["proto"] == "Simple")
 
 
-def links(topology):
-    return {"chain:3": ["ab", "bc"], "ring:4": ["ab", "bc", "cd", "da"]}[topology]
+def runs(rows):
+    """Rows that differ in nothing but their operation are one run of the lab."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(tuple(value for factor, value in row.items() if factor != "operation"), []).append(row["operation"])
+    return [pytest.param(*where, operations, id="-".join(where)) for where, operations in sorted(groups.items())]
 
 
-def check_evidence(run, topology, control):
-    assert "NET/Relay" in run.output, run.text()
+def command(lab, operation, sizes):
+    collective, _, algorithm = operation.partition(" ")
+    return f"NCCL_ALGO={algorithm or 'Ring'} {lab.rank} {collective} {sizes}"
+
+
+def check_evidence(run, control):
     run.says("via NET/Relay")
-    run.says("Loaded net plugin Relay")
+    run.says("Using network Relay")
     assert "via NET/Socket" not in run.output
     for interfaces in run.counters.values():
         if control == "lan":
@@ -33,24 +49,41 @@ def moved(run, node, interface, direction):
     return run.counters[node][interface][direction + "_bytes"]
 
 
-@pytest.mark.nccl
-@pytest.mark.parametrize("topology,control,proto", cases())
-def test_every_collective_is_right(lab, topology, control, proto):
-    run = lab.nccl(topology, *(f"{c} {SIZES}" for c in COLLECTIVES), options=["--control", control],
-                   env={"NCCL_PROTO": proto, "NCCL_ALGO": "Ring"})
-    run.ok()
-    assert run.output.count("Out of bounds values : 0 OK") == len(COLLECTIVES)
-    check_evidence(run, topology, control)
+def check_operations(lab, version, topology, proto, control, operations, sizes=SMALL):
+    script = " && ".join(command(lab, operation, sizes) for operation in operations)
+    run = lab.run(topology, "sh", "-c", script, options=["--control", control],
+                  env={"NCCL_PROTO": proto, "RELAY_TEST_NCCL": version}).ok()
+    assert run.output.count("Out of bounds values : 0 OK") == len(operations), run.text()
+    run.says(f"NCCL version {version}+cuda")
+    check_evidence(run, control)
 
 
 @pytest.mark.nccl
-@pytest.mark.parametrize("topology,control,proto", cases())
-def test_tree_all_reduce_uses_the_diagonals_and_is_right(lab, topology, control, proto):
-    run = lab.nccl(topology, f"all_reduce {SIZES}", options=["--control", control],
-                   env={"NCCL_PROTO": proto, "NCCL_ALGO": "Tree"})
-    run.ok()
-    assert "Out of bounds values : 0 OK" in run.output
-    check_evidence(run, topology, control)
+@pytest.mark.parametrize("version,topology,proto,control,operations", runs(pairwise(FACTORS, allowed)))
+def test_any_two_choices_go_together(lab, version, topology, proto, control, operations):
+    check_operations(lab, version, topology, proto, control, operations)
+
+
+@pytest.mark.nccl
+@pytest.mark.parametrize("version,topology,proto,control,operations", runs(product(FACTORS, allowed)))
+def test_all_choices_go_together(lab, whole, version, topology, proto, control, operations):
+    if not whole:
+        pytest.skip("the full product is for --whole")
+    check_operations(lab, version, topology, proto, control, operations)
+
+
+@pytest.mark.nccl
+@pytest.mark.parametrize("topology,control,proto", itertools.product(("chain:3", "ring:4"), ("lan", "routes"), ("Simple", "LL")))
+def test_every_collective_is_right_at_every_size(lab, whole, topology, control, proto):
+    if not whole and (topology, control, proto) not in (("chain:3", "lan", "Simple"), ("ring:4", "routes", "LL")):
+        pytest.skip("two cells are enough but for --whole")
+    check_operations(lab, VERSIONS[0], topology, proto, control, (*RING, "all_reduce Tree"), SIZES)
+
+
+def test_the_choice_covers_every_pair():
+    chosen, all_rows = pairwise(FACTORS, allowed), product(FACTORS, allowed)
+    assert len(chosen) < len(all_rows) / 4
+    assert set().union(*map(pairs_of, chosen)) == set().union(*map(pairs_of, all_rows))
 
 
 @pytest.mark.nccl
@@ -58,7 +91,7 @@ def test_tree_all_reduce_uses_the_diagonals_and_is_right(lab, topology, control,
 def test_the_closing_edge_goes_through_the_relay_and_nowhere_else(lab, control):
     size, iterations = 16 * MIB, 4
     run = lab.nccl("chain:3", f"sendrecv -b {size} -e {size} -n {iterations} -w 0", options=["--control", control]).ok()
-    check_evidence(run, "chain:3", control)
+    check_evidence(run, control)
     # sendrecv is a ring: A to B, B to C, C to A. The last edge has no link: it crosses B on both.
     volume = size * iterations
     for node, interface, direction in [("A", "ab", "tx"), ("B", "bc", "tx"), ("C", "cb", "tx"), ("B", "ba", "tx")]:
