@@ -179,6 +179,14 @@ def test_a_cable_that_is_down_hinders_no_connection_over_another(lab, style):
     carried(run, "B/bc", "C/cb")
 
 
+@pytest.mark.parametrize("style", cases(["link-local"], ["per-cable"]))
+def test_agents_that_started_without_a_cable_use_it_when_it_is_back(lab, style):
+    run = right(lab.run("ring:3", *starting_late(lab, BULK, 0.5), env={"NCCL_RELAY_CONNECT_TIMEOUT": "20"}, options=[
+        "--addresses", style, "--agents", "none", "--cut", "A-B@50ms", "--heal", "A-B@3s"]))
+    all_came(run)
+    carried(run, "A/ab")
+
+
 @pytest.mark.parametrize("fault", cases(["drop"], ["cut"]))
 def test_a_short_interruption_is_a_pause(lab, fault):
     """Every repetition waits first, so the cable fails between the first and the last of them."""

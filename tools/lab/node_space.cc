@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "lab/process.h"
@@ -23,12 +24,13 @@ Status MountSysfs() {
   return FailErrno(ErrorCode::kSystem, "mount a fresh /sys (run as root, or where /sys is not masked)");
 }
 
-// "net.ipv4.conf.eth0/1.rp_filter=1": as sysctl(8) writes names, a dot in an interface's name is a slash.
+// "net.ipv4.ip_forward=1", as sysctl(8) takes it. The node has no interface yet but the loopback's.
 Status SetKernel(const std::string& setting) {
   const size_t equals = std::min(setting.find('='), setting.size());
   std::string path = setting.substr(0, equals);
-  for (char& c : path) c = c == '.' ? '/' : c == '/' ? '.' : c;
-  if (path.rfind("net/", 0) != 0 || path.find("/..") != path.npos || equals == setting.size()) {
+  const bool plain = path.rfind("net.", 0) == 0 && path.find('/') == path.npos;
+  std::replace(path.begin(), path.end(), '.', '/');
+  if (!plain || equals == setting.size()) {
     return Fail(
         ErrorCode::kUsage,
         fmt::format("--sysctl {}: write it like net.ipv4.conf.all.rp_filter=1; only net. is a node's own", setting));
