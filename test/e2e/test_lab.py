@@ -116,13 +116,19 @@ def test_the_same_two_ipv4_addresses_on_every_cable_are_told_with_their_remedy(l
 # A default route over the LAN --------------------------------------------------------------------------------------
 
 CALL = """import os, socket, time
-time.sleep(0.5)
 if os.environ["NCCL_HOSTID"] == "B":
     server = socket.create_server(("10.77.0.2", 9999))
-    server.settimeout(5)
+    server.settimeout(20)
     print("called from", server.accept()[1][0])
-else:
-    print("called as", socket.create_connection(("10.77.0.2", 9999), timeout=5).getsockname()[0])
+deadline = time.monotonic() + 20
+while os.environ["NCCL_HOSTID"] == "A" and time.monotonic() < deadline:
+    time.sleep(0.1)
+    if open("/sys/class/net/ab/operstate").read() != "down\\n": continue
+    try:
+        print("called as", socket.create_connection(("10.77.0.2", 9999), timeout=5).getsockname()[0])
+        break
+    except ConnectionRefusedError:
+        pass  # B is not there yet
 """
 
 
@@ -131,6 +137,7 @@ def test_the_gateway_would_take_what_a_cut_cable_should_have(lab):
     run = lab.run("chain:2", "python3", "-c", CALL, options=["--control", "gateway", "--agents", "none", "--cut", "A-B@50ms"])
     run.ok()
     run.says("A| called as 10.88.0.1")
+    run.says("B| called from 10.88.0.1")
 
 
 def test_a_cable_that_is_down_is_not_replaced_by_the_default_route(lab):
