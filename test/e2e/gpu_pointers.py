@@ -115,7 +115,8 @@ class Client:
 
     def exchange(self):
         """From host memory to host memory."""
-        out, into = ctypes.create_string_buffer(bytes(range(256)) * (SIZE // 256), SIZE), ctypes.create_string_buffer(SIZE)
+        out = ctypes.create_string_buffer(bytes(range(256)) * (SIZE // 256), SIZE)
+        into = ctypes.create_string_buffer(SIZE)
         out_result, out_region = self.register(self.sender, out, HOST)
         in_result, in_region = self.register(self.receiver, into, HOST)
         check(out_result or in_result, "regMr of host memory")

@@ -1,7 +1,10 @@
 """The real NCCL through a plugin and agents that were built with a sanitizer. A report is a failure: see conftest.py."""
 import pathlib
+import re
 
 import pytest
+
+from perf_lab import PerfLab
 
 SUPPRESSIONS = pathlib.Path(__file__).with_name("lsan.supp")
 SANITIZERS = {
@@ -35,3 +38,51 @@ def test_a_killed_peer_without_a_report(lab):
     run = lab.nccl("chain:3", "fault", options=["--kill", "C@3s", "--timeout", "60", "--grace", "20"],
                    env=SANITIZERS)
     run.clean()
+
+
+AGAIN = {"NCCL_NET_PLUGIN_REF_COUNT": "1"}
+
+
+@pytest.mark.nccl
+@pytest.mark.parametrize("command", ["abort -r 1 --hold 0.3 -e 256K", "many --at-once 2 -n 1 -e 64K"])
+def test_communicators_that_are_aborted_or_many_without_a_report(lab, command):
+    run = lab.nccl("chain:3", command, options=["--timeout", "200"], env={**SANITIZERS, **AGAIN})
+    run.ok().clean()
+    assert f"# {command.split()[0]}: 0 wrong elements" in run.output
+
+
+@pytest.mark.nccl
+@pytest.mark.parametrize("command", ["absent -r 2 -e 64K", "abort_in_init -r 1 --hold 0.3 -e 64K"])
+def test_starts_that_are_aborted_without_a_report(lab, command):
+    """NCCL itself leaks its communicator then: of leaks only those of the plugin are judged."""
+    env = {**SANITIZERS, **AGAIN, "NCCL_OOB_NET_ENABLE": "1"}
+    env["LSAN_OPTIONS"] += ":exitcode=0"
+    run = lab.nccl("chain:3", command, options=["--timeout", "200"], env=env).ok()
+    assert f"# {command.split()[0]}: 0 wrong elements" in run.output
+    for word in ("ERROR: AddressSanitizer", "ThreadSanitizer", "runtime error:"):
+        assert word not in run.text(), run.text()
+    assert not re.search(r"#\d+ 0x[0-9a-f]+ in relay::", run.output), run.text()
+
+
+# Without NCCL everything is instrumented but the C library: every race between what NCCL's threads do is seen.
+INSTRUMENTED = {name: value for name, value in SANITIZERS.items() if name != "TSAN_OPTIONS"}
+
+
+def perf(build, arguments, **kwargs):
+    return PerfLab(build).perf(f"{arguments} --timeout 60", env=INSTRUMENTED, **kwargs).run.ok().clean()
+
+
+@pytest.mark.parametrize("abi", [f"v{n}" for n in range(6, 13)])
+def test_every_table_without_a_report(build, abi):
+    perf(build, f"all_reduce --abi {abi} -b 8 -e 2M -f 64 -n 1 -w 0")
+
+
+@pytest.mark.parametrize("arguments", ["all_reduce --proto ll", "all_reduce --proto ll128", "all_gather --algo pat --flush",
+                                       "all_reduce --algo tree", "alltoall --channels 4"])
+def test_every_pattern_without_a_report(build, arguments):
+    perf(build, f"{arguments} -b 4K -e 2M -f 512 -n 2 -w 0")
+
+
+@pytest.mark.parametrize("abi", ["v6", "v12"])
+def test_ends_with_requests_in_flight_without_a_report(build, abi):
+    perf(build, f"teardown --abi {abi} -e 4M -n 5")
