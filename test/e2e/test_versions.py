@@ -4,6 +4,8 @@ import os
 import pytest
 
 from conftest import ROOT
+from midway import midway
+from test_faults import TRAFFIC, check_told, faulty
 
 # NCCL, and the newest net plugin that it knows: it takes that one.
 TESTED = {"2.22.3": 8, "2.23.4": 8, "2.25.1": 9, "2.26.5": 10, "2.27.7": 10, "2.28.9": 11, "2.30.7": 12, "2.32.3": 12}
@@ -36,13 +38,17 @@ def check_table(run, version):
     assert "via NET/Socket" not in run.output, run.text()
 
 
-@pytest.mark.nccl
-@pytest.mark.parametrize("version", [*TESTED, *FURTHER])
-def test_every_nccl_takes_its_newest_table_and_is_right(lab, whole, version):
+def need(version, whole):
     if not (ROOT / f"build/nccl/nccl-{version}").exists() or (version in FURTHER and not whole):
         if version in TESTED and os.environ.get("CI"):
             pytest.fail(f"NCCL {version} is missing, and a change may not land without it")
         pytest.skip(f"no NCCL {version}, or one for --whole: test/nccl/fetch.sh build/nccl {version}")
+
+
+@pytest.mark.nccl
+@pytest.mark.parametrize("version", [*TESTED, *FURTHER])
+def test_every_nccl_takes_its_newest_table_and_is_right(lab, whole, version):
+    need(version, whole)
     script = list(commands(lab, version))
     run = lab.run("chain:3", "sh", "-c", " && ".join(script), env={"RELAY_TEST_NCCL": version}).ok()
     assert run.output.count("Out of bounds values : 0 OK") == len(script), run.text()
@@ -58,3 +64,14 @@ def test_where_nccl_chooses_the_algorithm_it_takes_pat_and_is_right(lab):
     assert run.output.count("Out of bounds values : 0 OK") == len(collectives), run.text()
     run.says("AllGather PAT")
     run.says("ReduceScatter PAT")
+
+
+@pytest.mark.nccl
+@pytest.mark.parametrize("version", ["2.22.3", "2.32.3"])
+def test_a_killed_rank_is_told_through_the_oldest_table_and_the_newest(lab, whole, version):
+    need(version, whole)
+    run, at = midway(lambda at: faulty(lab, TRAFFIC, options=["--kill", f"C@{at}s"], env={"RELAY_TEST_NCCL": version}),
+                     "AB")
+    check_told(run, at, 4, "AB")
+    run.says(f"NCCL version {version}+cuda")
+    run.says("NET/Relay", "connection with C", "the peer or an agent on the way has ended")
