@@ -5,7 +5,7 @@
 namespace relay::agent {
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(2);
+constexpr Duration kAnswerTime = std::chrono::seconds(2);
 
 std::string WithoutSubject(const std::string& what) {
   auto colon = what.rfind(": ");
@@ -20,7 +20,7 @@ NeighbourProbe::NeighbourProbe(EventLoop& loop, const LocalNode& node, Done done
     if (auto ends = EndsFrom(node_, link)) Dial(link, *ends);
   }
   bool all_known = std::all_of(calls_.begin(), calls_.end(), [](const Call& call) { return !call.socket; });
-  timer_ = loop_.After(all_known ? Duration::zero() : kPatience, [this] { Finish(); });
+  timer_ = loop_.After(all_known ? Duration::zero() : kAnswerTime, [this] { Finish(); });
 }
 
 NeighbourProbe::~NeighbourProbe() {

@@ -5,7 +5,7 @@
 namespace relay::agent {
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(3);
+constexpr Duration kRegistrationTime = std::chrono::seconds(3);
 
 }  // namespace
 
@@ -29,7 +29,7 @@ void OwnerSearch::Look() {
                "the receiving process on " + node.name() + " (token " + TokenText(token_) + ") is gone")));
   }
   wait_ = services_.tokens.Wait(token_, [this](ClientId owner) { Finish(owner); });
-  timer_ = services_.loop.After(kPatience, [this] {
+  timer_ = services_.loop.After(kRegistrationTime, [this] {
     Finish(
         tl::unexpected(Refuse(services_.node, RefusedCode::kUnknownToken, Again::kMayHelp,
                               "no process on " + services_.node.name() + " listens with token " + TokenText(token_))));
