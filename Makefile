@@ -15,8 +15,8 @@ all: deps build
 deps:                       ## what Debian packages
 	@tools/deps.sh
 
-nccl: deps                  ## the real NCCL, pinned
-	@test/nccl/fetch.sh $(NCCL)
+nccl: deps                  ## the real NCCL in several versions, pinned
+	@test/nccl/fetch.sh $(NCCL) $(NCCL_VERSIONS)
 
 build: deps
 	@cmake --preset $(PRESET) --log-level=WARNING && cmake --build $(BUILD) -j $(JOBS)
@@ -27,6 +27,7 @@ demo: nccl all              ## NCCL's collectives over a chain of three nodes on
 check: nccl all             ## everything that decides whether a change may land, within 20 minutes on two cores
 	@test/check.sh $(BUILD)
 
+check-all: NCCL_VERSIONS := all
 check-all: nccl all         ## the full product; long
 	@test/check.sh $(BUILD) all
 
