@@ -21,6 +21,7 @@ struct Error {
   ErrorCode code;
   int sys_errno = 0;  // 0 when no system call was involved
   std::string what;   // one sentence for a tired operator: which node, which link, what to do
+  bool told = false;  // the caller has had it before and only asked again: not worth another line in a log
 };
 
 template <class T>
@@ -28,7 +29,7 @@ using Result = tl::expected<T, Error>;
 using Status = Result<void>;
 
 inline tl::unexpected<Error> Fail(ErrorCode code, std::string what, int err = 0) {
-  return tl::unexpected<Error>(Error{code, err, std::move(what)});
+  return tl::unexpected<Error>(Error{code, err, std::move(what), false});
 }
 
 // Appends ": strerror(err)".

@@ -38,7 +38,7 @@ ncclResult_t Guard(const char* entry, Body&& body) noexcept {
   try {
     Status status = body();
     if (status) return ncclSuccess;
-    RELAY_WARN("NET/Relay %s: %s", entry, status.error().what.c_str());
+    if (!status.error().told) RELAY_WARN("NET/Relay %s: %s", entry, status.error().what.c_str());
     return ToNccl(status.error().code);
   } catch (const std::exception& e) {
     RELAY_WARN("NET/Relay %s: %s", entry, e.what());

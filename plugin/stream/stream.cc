@@ -1,6 +1,7 @@
 #include "stream/stream.h"
 
 #include <cerrno>
+#include <utility>
 
 #include "base/log.h"
 #include "stream/service.h"
@@ -12,10 +13,19 @@ Stream::Stream(std::unique_ptr<circuit::Circuit> circuit, StreamOptions options,
   for (Request& request : requests_) request.stream = this;
 }
 
-Status Stream::CheckOpen() const {
-  if (failure_) return tl::unexpected(*failure_);
-  if (close_received_) return Fail(ErrorCode::kRemote, "connection with " + options_.peer + ": the peer has closed it");
-  return {};
+Status Stream::CheckOpen() {
+  if (failure_) return Failure();
+  if (!close_received_) return {};
+  Error error{ErrorCode::kRemote, 0, "connection with " + options_.peer + ": the peer has closed it"};
+  error.told = std::exchange(close_told_, true);
+  return tl::unexpected<Error>(std::move(error));
+}
+
+// NCCL 2.23 to 2.25 test a failed request again without end.
+tl::unexpected<Error> Stream::Failure() {
+  Error error = *failure_;
+  failure_->told = true;
+  return tl::unexpected<Error>(std::move(error));
 }
 
 void Stream::Enter() {
@@ -40,7 +50,7 @@ Result<Request*> Stream::Post(const Buffer& buffer, bool in_order) {
   request.message = posted_++;
   if (Status s = OnPosted(request); !s) {
     Break(std::move(s).error());
-    return tl::unexpected(*failure_);
+    return Failure();
   }
   Drive(/*receive=*/false);
   return &request;
@@ -57,7 +67,7 @@ Result<Progress> Stream::Test(Request& request, uint64_t& size) {
     request.state = Request::State::kFree;
     return Progress::kDone;
   }
-  if (failure_) return tl::unexpected(*failure_);
+  if (failure_) return Failure();
   return Progress::kAgain;
 }
 

@@ -90,7 +90,8 @@ class Stream : protected circuit::FrameSink {
   void OnPayload(size_t bytes) final;
   Status OnFrameEnd() final;
 
-  Status CheckOpen() const;
+  Status CheckOpen();
+  tl::unexpected<Error> Failure();
   void Enter();
   void Drive(bool receive);
   Status DriveCircuit(bool receive);
@@ -116,6 +117,7 @@ class Stream : protected circuit::FrameSink {
   bool ping_due_ = false, pong_due_ = false;
   bool closed_ = false;  // by the caller: this is a remnant
   bool close_due_ = false, close_sent_ = false, close_received_ = false;
+  bool close_told_ = false;  // to the caller, who went on posting
   CloseReason close_reason_ = CloseReason::kDone;
 
   // Silence is judged by change, so that no clock is read while data moves.

@@ -214,6 +214,24 @@ TEST(Stream, APeerThatVanishesIsAnErrorForWhatIsOutstandingOnly) {
   for (int i = 0; i < 10 && tested; ++i) tested = pair.sender->Test(*second, size);
   ASSERT_FALSE(tested);
   EXPECT_EQ(tested.error().code, ErrorCode::kRemote);
+  EXPECT_FALSE(tested.error().told);
+  // Who asks again, as some NCCLs do without end, gets the error and no further line in the log.
+  auto again = pair.sender->Test(*second, size);
+  auto posted = pair.sender->Post({out.data(), 1, nullptr}, false);
+  ASSERT_TRUE(!again && !posted);
+  EXPECT_TRUE(again.error().told && posted.error().told);
+  EXPECT_EQ(again.error().what, tested.error().what);
+}
+
+TEST(Stream, AfterThePeersCloseTheFirstPostIsToldWhy) {
+  StreamPair pair;
+  pair.receiver->Close();
+  for (int i = 0; i < 10; ++i) pair.Attend();
+  std::byte data{};
+  auto first = pair.sender->Post({&data, 1, nullptr}, false), again = pair.sender->Post({&data, 1, nullptr}, false);
+  ASSERT_TRUE(!first && !again);
+  EXPECT_EQ(first.error().what, "connection with peer: the peer has closed it");
+  EXPECT_TRUE(!first.error().told && again.error().told);
 }
 
 TEST(Stream, DeregisteringUnderARequestCancelsItAndTouchesTheMemoryNoMore) {
