@@ -109,11 +109,24 @@ class Benchmark {
   uint32_t seed_ = 0;
 };
 
-void Print(const CommunicatorFacts& facts, const std::string& text) {
-  if (facts.world.rank != 0) return;
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
-}
+// Rank 0's output: the table line by line, a JSON document whole or not at all.
+class Output {
+ public:
+  explicit Output(const CommunicatorFacts& facts) : prints_(facts.world.rank == 0), keeps_(facts.options.json) {}
+  void Add(const std::string& text) {
+    text_ += text;
+    if (!keeps_) Flush();
+  }
+  void Flush() {
+    if (prints_) std::fputs(text_.c_str(), stdout);
+    std::fflush(stdout);
+    text_.clear();
+  }
+
+ private:
+  const bool prints_, keeps_;
+  std::string text_;
+};
 
 }  // namespace
 
@@ -127,15 +140,17 @@ Result<bool> RunBenchmark(const CommunicatorFacts& facts, const std::string& plu
 
   const Properties& device = (*communicator)->properties();
   Table table({options, facts.world.ranks, facts.net.abi(), plugin_file, device.name, device.speed});
-  Print(facts, table.Begin());
+  Output output(facts);
+  output.Add(table.Begin());
   Benchmark benchmark(facts, *trial, **communicator);
   for (uint64_t bytes = options.min_bytes;; bytes *= options.factor) {
     auto row = benchmark.Measure(bytes);
     if (!row) return tl::unexpected(std::move(row).error());
-    Print(facts, table.Add(*row));
+    output.Add(table.Add(*row));
     if (bytes > options.max_bytes / options.factor) break;
   }
-  Print(facts, table.End());
+  output.Add(table.End());
+  output.Flush();
   RELAY_TRY((*communicator)->Close());
   return table.right();
 }

@@ -116,6 +116,10 @@ void Communicator::MakeConnections(const std::vector<Steps>& steps_by_channel, c
 Status Communicator::Connect(const std::vector<Steps>& steps_by_channel, const Layouts& layouts) {
   MakeConnections(steps_by_channel, layouts);
   std::vector<Runner::Task> listens, connects, registers;
+  connects.push_back(Once([this]() -> Status {
+    facts_.net.SetNetAttributes(context_);
+    return {};
+  }));
   listens.push_back(Once([this] { return Judge("getProperties()", facts_.net.GetProperties(device_, &properties_)); }));
   for (const auto& connection : connections_) {
     Connection& c = *connection;
@@ -174,7 +178,6 @@ Status Communicator::ExchangeHandles() {
 Result<Progress> Communicator::Advance(Connection& c) {
   void* comm = kUnwritten;
   const bool sends = c.direction == Direction::kSend;
-  if (sends) facts_.net.SetNetAttributes(context_);
   const ncclResult_t result =
       sends ? facts_.net.Connect(context_, device_, c.handle.data(), &comm) : facts_.net.Accept(c.listen_comm, &comm);
   const std::string call = fmt::format("{}() {} rank {}, channel {},", sends ? "connect" : "accept",
@@ -216,12 +219,14 @@ void Communicator::Start(const std::vector<Launch>& launches) {
 }
 
 Status Communicator::Wait() {
-  for (const auto& block : blocks_) {
-    RELAY_TRY(Await([&block](milliseconds wait) -> Result<Progress> {
-      return block->Ended(wait) ? Progress::kDone : Progress::kAgain;
-    }));
+  Status ended;
+  for (size_t i = 0; i < blocks_.size() && ended; ++i) {
+    ended = Await([&block = *blocks_[i]](milliseconds wait) -> Result<Progress> {
+      return block.Ended(wait) ? Progress::kDone : Progress::kAgain;
+    });
   }
-  return {};
+  if (!ended) Stop();
+  return ended;
 }
 
 Status Communicator::Drain() {

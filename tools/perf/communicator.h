@@ -33,7 +33,8 @@ class Communicator {
   // The connections that these steps of channel 0, 1, ... use. Once.
   Status Connect(const std::vector<Steps>& steps_by_channel, const Layouts& layouts);
 
-  // Launches one kernel per channel and its operations; Wait() ends when the kernels have. `launches` outlive both.
+  // Launches one kernel per channel and its operations; Wait() ends when the kernels have, which an error makes them.
+  // `launches` outlive both.
   void Start(const std::vector<Launch>& launches);
   Status Wait();
   // No request is under way: the layout may change, and the memory.

@@ -40,7 +40,7 @@ Result<uint64_t> ParseSize(const std::string& text);
 // As torchrun says it. Without a launcher: one rank.
 struct World {
   int rank = 0, ranks = 1, local_rank = 0;
-  std::string master_address, master_port;
+  std::string master_address{}, master_port{};
 };
 Result<World> ReadWorld(const std::function<const char*(const char*)>& getenv_fn);
 

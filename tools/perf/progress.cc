@@ -133,6 +133,7 @@ Result<bool> ProgressThread::AdvanceSend(Active& active) {
   if (!done || !*done) return done ? moved : done;
   ++c.tested;
   c.freed.store(c.tested, std::memory_order_release);
+  latch_.moved.fetch_add(1, std::memory_order_relaxed);
   return true;
 }
 

@@ -20,7 +20,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr uint32_t kMagic = 0x66726570;  // tells our ranks from strangers on the port
-constexpr milliseconds kRetry(20), kGreeting(1000), kParting(1000);
+constexpr milliseconds kRetry(20), kGreeting(1000), kParting(1000), kSigns(1000);
 constexpr size_t kHeaderBytes = 8, kHelloBytes = 12, kSentenceBytes = 2048;
 
 // False: the deadline passed.
@@ -193,8 +193,13 @@ Status Rendezvous::Write(int peer, Kind kind, std::span<const std::byte> bytes) 
   return {};
 }
 
-Status Rendezvous::ReadBytes(int peer, std::span<std::byte> out, TimePoint deadline) {
+tl::unexpected<Error> Rendezvous::Silent(int peer) const {
+  return Fail(ErrorCode::kRemote, fmt::format("rank {} has said nothing for {} ms", peer, limit_.count()));
+}
+
+Status Rendezvous::ReadBytes(int peer, std::span<std::byte> out) {
   const int fd = fds_[static_cast<size_t>(peer)].get();
+  const auto deadline = steady_clock::now() + limit_;
   while (!out.empty()) {
     const ssize_t got = ::recv(fd, out.data(), out.size(), 0);
     if (got > 0) {
@@ -202,23 +207,25 @@ Status Rendezvous::ReadBytes(int peer, std::span<std::byte> out, TimePoint deadl
     } else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
       return Gone(peer);
     } else if (!WaitFor(fd, POLLIN, deadline)) {
-      return Fail(ErrorCode::kRemote, fmt::format("rank {} has said nothing for {} ms", peer, limit_.count()));
+      return Silent(peer);
     }
   }
   return {};
 }
 
-Result<Rendezvous::Bytes> Rendezvous::Read(int peer, size_t most, TimePoint deadline) {
+Result<std::optional<Rendezvous::Bytes>> Rendezvous::Read(int peer, size_t most) {
   std::byte header[kHeaderBytes];
-  RELAY_TRY(ReadBytes(peer, header, deadline));
+  RELAY_TRY(ReadBytes(peer, header));
   ByteReader reader(header);
   const auto kind = static_cast<Kind>(reader.Get<uint32_t>());
   const size_t size = reader.Get<uint32_t>();
-  if (size > (kind == Kind::kFailure ? kSentenceBytes : most)) {
+  const size_t allowed = kind == Kind::kBytes ? most : kind == Kind::kFailure ? kSentenceBytes : 0;
+  if (size > allowed) {
     return Fail(ErrorCode::kRemote, fmt::format("rank {} sent {} bytes, which is not of this protocol", peer, size));
   }
   Bytes bytes(size);
-  RELAY_TRY(ReadBytes(peer, bytes, deadline));
+  RELAY_TRY(ReadBytes(peer, bytes));
+  if (kind == Kind::kAlive) return std::nullopt;
   if (kind == Kind::kBytes) return bytes;
   std::string sentence(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   if (world_.rank == 0) GiveUp(sentence);
@@ -236,20 +243,20 @@ Result<std::vector<Rendezvous::Bytes>> Rendezvous::CollectAndSpread(std::span<co
   all[0].assign(own.begin(), own.end());
   std::vector<pollfd> waiting;
   for (size_t peer = 1; peer < fds_.size(); ++peer) waiting.push_back({fds_[peer].get(), POLLIN, 0});
-  const auto deadline = steady_clock::now() + limit_;
+  std::vector<TimePoint> heard(waiting.size(), steady_clock::now());
   for (size_t missing = waiting.size(); missing > 0;) {
-    const auto left = std::chrono::ceil<milliseconds>(deadline - steady_clock::now()).count();
-    if (left <= 0) {
-      const auto late = std::find_if(waiting.begin(), waiting.end(), [](const pollfd& p) { return p.fd >= 0; });
-      return Fail(ErrorCode::kRemote,
-                  fmt::format("rank {} has said nothing for {} ms", late - waiting.begin() + 1, limit_.count()));
-    }
-    ::poll(waiting.data(), waiting.size(), static_cast<int>(left));
+    SaySignOfLife();
+    ::poll(waiting.data(), waiting.size(), static_cast<int>(std::min(kSigns, limit_).count()));
     for (size_t i = 0; i < waiting.size(); ++i) {
-      if (waiting[i].fd < 0 || waiting[i].revents == 0) continue;
-      auto bytes = Read(static_cast<int>(i) + 1, kMostBytes, deadline);
+      if (waiting[i].fd < 0) continue;
+      const int peer = static_cast<int>(i) + 1;
+      if (waiting[i].revents == 0 && steady_clock::now() - heard[i] >= limit_) return Silent(peer);
+      if (waiting[i].revents == 0) continue;
+      auto bytes = Read(peer, kMostBytes);
       if (!bytes) return tl::unexpected(std::move(bytes).error());
-      all[i + 1] = std::move(*bytes);
+      heard[i] = steady_clock::now();
+      if (!*bytes) continue;
+      all[i + 1] = std::move(**bytes);
       waiting[i].fd = -1;  // poll() skips it
       --missing;
     }
@@ -265,9 +272,10 @@ Result<std::vector<Rendezvous::Bytes>> Rendezvous::CollectAndSpread(std::span<co
 
 Result<std::vector<Rendezvous::Bytes>> Rendezvous::SendAndReceive(std::span<const std::byte> own) {
   RELAY_TRY(Write(0, Kind::kBytes, own));
-  auto spread = Read(0, fds_.size() * (kMostBytes + 4), steady_clock::now() + limit_);
+  Result<std::optional<Bytes>> spread = std::nullopt;
+  while (spread && !*spread) spread = Read(0, fds_.size() * (kMostBytes + 4));
   if (!spread) return tl::unexpected(std::move(spread).error());
-  ByteReader reader(*spread);
+  ByteReader reader(**spread);
   std::vector<Bytes> all;
   for (size_t i = 0; i < fds_.size(); ++i) {
     const auto bytes = reader.GetBytes(reader.Get<uint32_t>());
@@ -283,29 +291,39 @@ Status Rendezvous::Barrier() {
 }
 
 Status Rendezvous::Watch() {
+  SaySignOfLife();
   for (size_t peer = 0; peer < fds_.size(); ++peer) {
-    if (!fds_[peer]) continue;
-    std::byte header[kHeaderBytes];
-    const ssize_t got = ::recv(fds_[peer].get(), header, sizeof header, MSG_PEEK | MSG_DONTWAIT);
-    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return Gone(static_cast<int>(peer));
-    // What a faster rank sends for the next exchange waits for it.
-    if (got < static_cast<ssize_t>(sizeof header) || GetLe<uint32_t>(header) == static_cast<uint32_t>(Kind::kBytes)) {
-      continue;
+    while (fds_[peer]) {
+      std::byte header[kHeaderBytes];
+      const ssize_t got = ::recv(fds_[peer].get(), header, sizeof header, MSG_PEEK | MSG_DONTWAIT);
+      if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) return Gone(static_cast<int>(peer));
+      if (got < static_cast<ssize_t>(sizeof header)) break;
+      // What a faster rank sends for the next exchange waits for it.
+      if (GetLe<uint32_t>(header) == static_cast<uint32_t>(Kind::kBytes)) break;
+      auto frame = Read(static_cast<int>(peer), 0);
+      if (!frame) return tl::unexpected(std::move(frame).error());
     }
-    auto failure = Read(static_cast<int>(peer), 0, steady_clock::now() + limit_);
-    if (!failure) return tl::unexpected(std::move(failure).error());
   }
   return {};
 }
 
+void Rendezvous::SaySignOfLife() {
+  if (steady_clock::now() < next_sign_) return;
+  next_sign_ = steady_clock::now() + std::min(kSigns, limit_ / 2);
+  TellAll(Kind::kAlive, {});
+}
+
 void Rendezvous::GiveUp(const std::string& sentence) {
   gave_up_ = true;
-  const auto bytes = std::as_bytes(std::span(sentence)).first(std::min(sentence.size(), kSentenceBytes));
+  TellAll(Kind::kFailure, std::as_bytes(std::span(sentence)).first(std::min(sentence.size(), kSentenceBytes)));
+}
+
+// Whoever does not take it at once has enough to read, or learns by the end of the connection.
+void Rendezvous::TellAll(Kind kind, std::span<const std::byte> bytes) {
   ByteWriter frame;
-  frame.Put(static_cast<uint32_t>(Kind::kFailure));
+  frame.Put(static_cast<uint32_t>(kind));
   frame.Put(static_cast<uint32_t>(bytes.size()));
   frame.PutBytes(bytes);
-  // Whoever does not take it at once learns by the end of the connection.
   for (const Fd& fd : fds_) {
     if (fd) (void)!::send(fd.get(), frame.bytes().data(), frame.bytes().size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -20,7 +21,7 @@ class Rendezvous {
   using Bytes = std::vector<std::byte>;
   static constexpr size_t kMostBytes = size_t{4} << 20;  // of one rank in one exchange
 
-  // Rank 0 listens, the others come, within `limit`; so does every exchange after.
+  // Rank 0 listens, the others come, within `limit`; later nobody is silent for longer.
   static Result<std::unique_ptr<Rendezvous>> Join(const World& world, std::chrono::milliseconds limit);
 
   // After GiveUp, waits a moment until the others have read why.
@@ -34,29 +35,35 @@ class Rendezvous {
   template <class T>
   Result<std::vector<T>> Gather(const T& own);
 
-  // An error when another rank has failed or gone. Never blocks.
+  // An error when another rank has failed or gone. Never blocks. Whoever works for long calls it often: it is also the
+  // sign of life for those that wait in Exchange.
   Status Watch();
   // Tells the others why this rank gives up; they learn it in Watch or Exchange.
   void GiveUp(const std::string& sentence);
 
  private:
   using TimePoint = std::chrono::steady_clock::time_point;
-  enum class Kind : uint32_t { kBytes = 1, kFailure = 2 };
+  enum class Kind : uint32_t { kBytes = 1, kFailure = 2, kAlive = 3 };
 
   Rendezvous(const World& world, std::chrono::milliseconds limit) : world_(world), limit_(limit) {}
   Status Listen(TimePoint deadline);
   Status Greet(Fd fd);
   Status Connect(TimePoint deadline);
   Status Write(int peer, Kind kind, std::span<const std::byte> bytes);
-  Result<Bytes> Read(int peer, size_t most, TimePoint deadline);
-  Status ReadBytes(int peer, std::span<std::byte> out, TimePoint deadline);
+  // The next frame of the peer, its failure as an error; nullopt: a sign of life.
+  Result<std::optional<Bytes>> Read(int peer, size_t most);
+  Status ReadBytes(int peer, std::span<std::byte> out);
   Result<std::vector<Bytes>> CollectAndSpread(std::span<const std::byte> own);
   Result<std::vector<Bytes>> SendAndReceive(std::span<const std::byte> own);
+  void SaySignOfLife();
+  void TellAll(Kind kind, std::span<const std::byte> bytes);
   tl::unexpected<Error> Gone(int peer);
+  tl::unexpected<Error> Silent(int peer) const;
 
   const World world_;
   const std::chrono::milliseconds limit_;
   bool gave_up_ = false;
+  TimePoint next_sign_{};
   std::vector<Fd> fds_;  // by peer; empty where there is no connection
 };
 

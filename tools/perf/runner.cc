@@ -9,7 +9,7 @@
 namespace relay::perf {
 namespace {
 
-constexpr std::chrono::seconds kFarewell(10);
+constexpr std::chrono::seconds kFarewell(35);  // longer than the plugin may wait for its agent
 
 }  // namespace
 

@@ -59,7 +59,7 @@ std::string Table::Begin() const {
 std::string Table::JsonRow(const Row& row) const {
   std::string times = fmt::format("\"time_us\":{:.3f}", row.microseconds);
   if (latencies()) times += fmt::format(",\"min_us\":{:.3f},\"p99_us\":{:.3f}", row.minimum, row.percentile);
-  return fmt::format("{}{{\"size\":{},\"count\":{},{},\"algbw\":{:.6f},\"busbw\":{:.6f},\"wrong\":{}}}",
+  return fmt::format("{}{{\"size\":{},\"count\":{},{},\"algbw\":{:.9g},\"busbw\":{:.9g},\"wrong\":{}}}",
                      rows_ > 1 ? "," : "", row.bytes, row.count, times, row.algorithm_bandwidth(), row.bus_bandwidth(),
                      row.wrong ? std::to_string(*row.wrong) : "null");
 }
@@ -81,7 +81,7 @@ std::string Table::Add(const Row& row) {
 std::string Table::End() const {
   const double average = rows_ > 0 ? bandwidths_ / rows_ : 0;
   if (heading_.options.json) {
-    return fmt::format("],\"out_of_bounds\":{},\"avg_busbw\":{:.6f}}}\n", failures_, average);
+    return fmt::format("],\"out_of_bounds\":{},\"avg_busbw\":{:.9g}}}\n", failures_, average);
   }
   return fmt::format("# Out of bounds values : {} {}\n# Avg bus bandwidth    : {:g}\n#\n", failures_,
                      failures_ > 0 ? "FAILED" : "OK", average);

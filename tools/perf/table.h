@@ -15,7 +15,7 @@ struct Row {
   double microseconds = 0;             // pingpong: the median
   double minimum = 0, percentile = 0;  // pingpong only, microseconds
   double bus_factor = 1;
-  std::optional<uint64_t> wrong;  // nullopt: not verified
+  std::optional<uint64_t> wrong{};  // nullopt: not verified
 
   double algorithm_bandwidth() const;  // GB/s
   double bus_bandwidth() const { return algorithm_bandwidth() * bus_factor; }
