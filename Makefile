@@ -5,7 +5,8 @@ JOBS   ?= $(shell nproc)
 NCCL   := build/nccl
 
 .DEFAULT_GOAL := all
-.PHONY: all deps nccl build demo check check-all unit e2e bench lint format tidy asan tsan clang fuzz mutants docs clean
+.PHONY: all deps nccl build demo check check-all unit e2e bench lint format tidy asan tsan clang fuzz mutants docs clean \
+        arm64 check-arm64 coverage
 
 all: deps build
 	ln -sfn $(PRESET)/libnccl-net-relay.so build/libnccl-net-relay.so
@@ -57,6 +58,15 @@ fuzz: deps                  ## every decoder, SECONDS each
 
 mutants: nccl all           ## breaks the product on purpose: do the tests notice?
 	@test/mutation/run.py --e2e
+
+arm64:                      ## the plugin, the tools and their tests, cross-built
+	@tools/deps_arm64.sh build/arm64-libraries && cmake --preset arm64 --log-level=WARNING && cmake --build build/arm64 -j $(JOBS)
+
+check-arm64: all arm64      ## and run under user-mode emulation
+	@test/arm64.sh build/arm64 $(BUILD)
+
+coverage: nccl              ## which lines of plugin/ the tests run; long
+	@$(MAKE) --no-print-directory build PRESET=$@ && test/coverage.py build/$@
 
 docs: all                   ## the generated references
 	@build/nccl-relay knobs > docs/knobs.md

@@ -42,6 +42,10 @@ step gates /usr/bin/python3 test/bench/run.py --build "$build" $gates
 step "address and undefined behaviour sanitizers" sanitized asan all
 step "thread sanitizer" sanitized tsan "${threaded[@]}"
 step fuzzers test/fuzz/run.sh "$seconds"
+if [ "$whole" = all ]; then
+  step arm64 make --no-print-directory check-arm64
+  step coverage make --no-print-directory coverage
+fi
 
 echo "${#bad[@]} failed, $passed passed in $SECONDS s"
 for name in ${bad[@]+"${bad[@]}"}; do echo "FAILED: $name"; done

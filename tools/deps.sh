@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs what building and testing need on Debian 12; does nothing when all of it is there.
+# usage: deps.sh [further packages]
 set -euo pipefail
 packages=(
   g++ clang clang-format clang-tidy libclang-rt-14-dev llvm cmake ninja-build ccache make binutils
   libexpected-dev libcli11-dev nlohmann-json3-dev libfmt-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
   iproute2 iperf3 nftables procps python3 python3-pip python3-pytest unzip gdb shellcheck git ca-certificates
+  "$@"
 )
 missing=()
 for p in "${packages[@]}"; do

@@ -41,9 +41,8 @@ TEST(ForkGuard, WithLifeAChildHoldsNoDescriptorOfOursAndIsDead) {
   Fd target = std::move(moved);
   int foreign = open("/dev/null", O_RDONLY | O_CLOEXEC);
   int number = ours.get();
-  EXPECT_TRUE(InChild([&] {
-    return !IsOpen(ours.get()) && !IsOpen(target.get()) && IsOpen(foreign) && fork_guard::Dead();
-  }));
+  EXPECT_TRUE(
+      InChild([&] { return !IsOpen(ours.get()) && !IsOpen(target.get()) && IsOpen(foreign) && fork_guard::Dead(); }));
   EXPECT_TRUE(IsOpen(number) && IsOpen(target.get()) && !fork_guard::Dead());
   close(foreign);
 }
@@ -62,6 +61,7 @@ TEST(ForkGuard, InADeadChildNothingMoreIsClosed) {
 }
 
 TEST(ForkGuard, SectionsNestAndAChildCanUseThem) {
+  fork_guard::Life life;  // without one, nobody forks with a section open
   fork_guard::Section outer;
   fork_guard::Section inner;
   EXPECT_TRUE(InChild([] { return bool(OpenNull()); }));

@@ -1,0 +1,85 @@
+// Agents that run out of descriptors, and go on when there are some again.
+#include <atomic>
+#include <cstring>
+
+#include "base/log.h"
+#include "fake/no_descriptors.h"
+#include "transport/tcp/dial.h"
+#include "unit/agent/agents.h"
+
+namespace relay::agent {
+namespace {
+
+std::atomic<int> g_refused_calls{0};
+
+void CountRefusedCalls(LogLevel, const char*, int, const char* text) {
+  if (std::strstr(text, "cannot accept a call") != nullptr) ++g_refused_calls;
+}
+
+// Until neither the socket nor what is behind it takes another byte.
+void FillUp(int fd) {
+  const std::string piece(1 << 16, 'x');
+  for (pollfd p{fd, POLLOUT, 0}; poll(&p, 1, 200) == 1;) {
+    while (send(fd, piece.data(), piece.size(), MSG_DONTWAIT | MSG_NOSIGNAL) > 0) {
+    }
+  }
+}
+
+class AgentsWithoutDescriptors : public AgentsTest {
+ protected:
+  AgentsWithoutDescriptors() { SetLogSink(CountRefusedCalls); }
+  ~AgentsWithoutDescriptors() override { SetLogSink(nullptr); }
+};
+
+TEST_F(AgentsWithoutDescriptors, ANeighboursCallWaitsAndTheAgentDoesNotSpin) {
+  auto chain = ChainOnLo(2);
+  Start(chain);
+  auto from = ClientOf("A"), to = ClientOf("B");
+  const SocketAddress a = chain.nodes[0].ports[0].addresses[0], b = chain.nodes[1].ports[0].addresses[0];
+  Fd call(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(bind(call.get(), a.get(), a.size()), 0);
+  const SocketAddress there = b.WithPort(port_);
+  g_refused_calls = 0;
+  {
+    fake::NoDescriptors none;
+    ASSERT_EQ(connect(call.get(), there.get(), there.size()), 0);
+    ASSERT_TRUE(Eventually([] { return g_refused_calls > 0; }));
+    poll(nullptr, 0, 300);
+    EXPECT_LE(g_refused_calls, 10) << "it tries again at once, for nothing";
+  }
+  EXPECT_TRUE(HalfOpenBecomes("B", 1));
+  auto circuit = Open(*from, *to, To(chain, 1, RandomValue<Token>()));
+  EXPECT_TRUE(circuit.source);
+}
+
+TEST_F(AgentsWithoutDescriptors, ARelayedCircuitWaitsForItsPipe) {
+  auto chain = ChainOnLo(3);
+  Start(chain);
+  auto from = ClientOf("A"), to = ClientOf("C");
+  auto circuit = Open(*from, *to, To(chain, 2, RandomValue<Token>()));
+  ASSERT_TRUE(circuit.source);
+  // One pipe was made when the circuit opened. What nobody reads keeps it, so the other direction needs another.
+  FillUp(circuit.source.get());
+  {
+    fake::NoDescriptors none;
+    ASSERT_EQ(send(circuit.destination.get(), "patience", 8, MSG_NOSIGNAL), 8);
+    pollfd p{circuit.source.get(), POLLIN, 0};
+    EXPECT_EQ(poll(&p, 1, 100), 0) << "without a pipe nothing can have come";
+  }
+  EXPECT_EQ(ReadText(circuit.source.get(), 8), "patience");
+}
+
+TEST_F(AgentsWithoutDescriptors, ADialThatCannotBeMadeIsRefusedInWords) {
+  auto chain = ChainOnLo(2);
+  Start(chain);
+  auto from = ClientOf("A"), to = ClientOf("B");
+  ASSERT_TRUE(to);
+  fake::NoDescriptors none;
+  ASSERT_TRUE(from->Send({1, To(chain, 1, RandomValue<Token>())}));
+  auto refused = RefusedBy(*from);
+  EXPECT_FALSE(refused.final);
+  EXPECT_NE(refused.sentence.find("Too many open files"), std::string::npos) << refused.sentence;
+}
+
+}  // namespace
+}  // namespace relay::agent
