@@ -1,4 +1,4 @@
-"""The real NCCL through a plugin and agents that were built with a sanitizer. A report is a failure: see conftest.py."""
+"""The real NCCL, and perf, through a plugin and agents built with a sanitizer. A report is a failure: see conftest.py."""
 import pathlib
 import re
 
