@@ -1,6 +1,8 @@
 // Time as every module sees it, so that tests turn the hands themselves (test/fake/manual_clock.h).
 #pragma once
 #include <chrono>
+#include <cstdio>
+#include <string>
 
 namespace relay {
 
@@ -19,7 +21,13 @@ class SystemClock final : public Clock {
   TimePoint Now() const override { return std::chrono::steady_clock::now(); }
 };
 
-// "250ms", "1.5s": for sentences.
 inline double Seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+// "0.25 s", "30 s": for sentences.
+inline std::string SecondsText(Duration d) {
+  char text[32];
+  snprintf(text, sizeof text, "%g s", Seconds(d));
+  return text;
+}
 
 }  // namespace relay

@@ -39,12 +39,6 @@ Result<uint64_t> DecodeOffer(std::span<const std::byte> offer) {
   return eager;
 }
 
-std::string SecondsText(Duration d) {
-  char text[32];
-  snprintf(text, sizeof text, "%g s", Seconds(d));
-  return text;
-}
-
 }  // namespace
 
 Context::Context(Knobs knobs, Life life)

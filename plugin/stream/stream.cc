@@ -207,9 +207,8 @@ void Stream::JudgeSilence(TimePoint now) {
   if (!waiting) return;
   if (now - last_sign_ > options_.recover_timeout) {
     return Break({ErrorCode::kRemote, 0,
-                  "no sign of life for " + std::to_string(Seconds(options_.recover_timeout)) +
-                      " s (NCCL_RELAY_RECOVER_TIMEOUT): a node or cable on " + circuit_->path() +
-                      " is stopped or cut"});
+                  "no sign of life for " + SecondsText(options_.recover_timeout) +
+                      " (NCCL_RELAY_RECOVER_TIMEOUT): a node or cable on " + circuit_->path() + " is stopped or cut"});
   }
   if (now - last_ping_ > options_.recover_timeout / 4) {
     last_ping_ = now;

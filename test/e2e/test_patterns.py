@@ -49,7 +49,7 @@ def lines(run, *words):
 
 # Parts and many ----------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("topology,colors", [("chain:3", "0,1,0"), ("ring:4", "0,1,0,1")])
+@pytest.mark.parametrize("topology,colors", [("chain:3", "0,1,0"), pytest.param("ring:4", "0,1,0,1", marks=pytest.mark.long)])
 def test_a_split_off_part_and_its_parent_are_used_at_once_and_destroyed_in_either_order(lab, topology, colors):
     run = check_program(job(lab, topology, f"split --colors {colors} -n 1 -e 64K"), "split")
     assert len(lines(run, "# split: resources")) == 4
