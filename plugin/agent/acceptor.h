@@ -19,7 +19,6 @@ class Acceptor {
   Acceptor& operator=(const Acceptor&) = delete;
 
   Status Start();
-  size_t descriptors() const { return listeners_.size(); }
 
  private:
   struct Listening {

@@ -26,7 +26,6 @@ class ClientSession {
 
   Status Start();
   pid_t pid() const { return pid_; }
-  bool greeted() const { return greeted_; }
   // Queued when the client does not read now; a client that never reads is ended.
   void Send(const control::Packet& packet, Fd passed = {});
 

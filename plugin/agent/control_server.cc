@@ -2,9 +2,16 @@
 
 #include <sys/socket.h>
 
+#include <cerrno>
+
 #include "base/log.h"
 
 namespace relay::agent {
+namespace {
+
+constexpr Duration kPauseWithoutDescriptors = std::chrono::milliseconds(200);
+
+}  // namespace
 
 ControlServer::ControlServer(EventLoop& loop, ControlSocket socket, control::Welcome welcome, Budget& budget,
                              Counters& counters, Handlers handlers)
@@ -18,6 +25,7 @@ ControlServer::ControlServer(EventLoop& loop, ControlSocket socket, control::Wel
 ControlServer::~ControlServer() {
   for (const Fd& fd : socket_.fds()) loop_.Forget(fd.get());
   loop_.Cancel(remove_timer_);
+  loop_.Cancel(paused_);
 }
 
 Status ControlServer::Start() {
@@ -29,7 +37,7 @@ Status ControlServer::Start() {
 
 void ControlServer::Accept(int listener) {
   Fd fd(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  if (!fd) return;
+  if (!fd) return errno == EMFILE || errno == ENFILE ? Pause() : void();
   auto pid = control::CheckPeer(fd.get(), "a client's end of the control socket");
   if (!pid) {
     RELAY_WARN("%s", pid.error().what.c_str());
@@ -58,6 +66,17 @@ void ControlServer::Accept(int listener) {
   }
   Add(counters_.clients_served);
   sessions_[id] = std::move(session);
+}
+
+// The waiting client would wake the loop again at once, and for nothing.
+void ControlServer::Pause() {
+  if (paused_ != 0) return;
+  RELAY_WARN("a client of the control socket waits: no descriptor is left, raise `ulimit -n` (%zu)", budget_.limit());
+  for (const Fd& fd : socket_.fds()) loop_.Rearm(fd.get(), 0);
+  paused_ = loop_.After(kPauseWithoutDescriptors, [this] {
+    paused_ = 0;
+    for (const Fd& fd : socket_.fds()) loop_.Rearm(fd.get(), EPOLLIN);
+  });
 }
 
 ClientSession* ControlServer::Find(ClientId id) {

@@ -34,6 +34,7 @@ class ControlServer {
 
  private:
   void Accept(int listener);
+  void Pause();
   void RemoveEnded();
 
   EventLoop& loop_;
@@ -46,6 +47,7 @@ class ControlServer {
   ClientId next_client_ = 1;
   std::vector<ClientId> ended_;
   EventLoop::TimerId remove_timer_ = 0;
+  EventLoop::TimerId paused_ = 0;  // 0: clients are accepted
 };
 
 }  // namespace relay::agent

@@ -69,6 +69,11 @@ RefusedMessage RefuseUnanswered(const LocalNode& node, const Unanswered& u) {
                   "link " + link + " is down at " + node.name() + " (" + u.where + "): it is on the way from " +
                       source + " to " + destination);
   }
+  if (u.sys_errno == EMFILE || u.sys_errno == ENFILE) {
+    return Refuse(node, RefusedCode::kLimit, Again::kMayHelp,
+                  "the agent of " + node.name() + " has no descriptor left to dial " + next +
+                      ": raise its `ulimit -n`; it is on the way from " + source + " to " + destination);
+  }
   const std::string nobody = "no agent answers";
   const std::string where = " (" + u.where + ")" + WhatToDo(u.sys_errno, u.cause);
   if (hop.to == route.back().to) {

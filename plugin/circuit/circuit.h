@@ -56,8 +56,6 @@ class Circuit {
   int fd() const { return hop_->fd(); }
   // Grows with bytes received and payload taken by the kernel: a sign of life from the path.
   uint64_t moved_bytes() const { return moved_bytes_; }
-  // The stream of bytes ended in order (after an error of Receive).
-  bool closed() const { return hop_->closed(); }
 
  private:
   int Gather(iovec* pieces) const;

@@ -246,7 +246,7 @@ Result<std::vector<Rendezvous::Bytes>> Rendezvous::CollectAndSpread(std::span<co
   std::vector<TimePoint> heard(waiting.size(), steady_clock::now());
   for (size_t missing = waiting.size(); missing > 0;) {
     SaySignOfLife();
-    ::poll(waiting.data(), waiting.size(), static_cast<int>(std::min(kSigns, limit_).count()));
+    ::poll(waiting.data(), waiting.size(), static_cast<int>(std::min(kSigns, limit_ / 4).count()));
     for (size_t i = 0; i < waiting.size(); ++i) {
       if (waiting[i].fd < 0) continue;
       const int peer = static_cast<int>(i) + 1;
@@ -309,7 +309,7 @@ Status Rendezvous::Watch() {
 
 void Rendezvous::SaySignOfLife() {
   if (steady_clock::now() < next_sign_) return;
-  next_sign_ = steady_clock::now() + std::min(kSigns, limit_ / 2);
+  next_sign_ = steady_clock::now() + std::min(kSigns, limit_ / 4);
   TellAll(Kind::kAlive, {});
 }
 

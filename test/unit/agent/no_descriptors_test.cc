@@ -13,7 +13,8 @@ namespace {
 std::atomic<int> g_refused_calls{0};
 
 void CountRefusedCalls(LogLevel, const char*, int, const char* text) {
-  if (std::strstr(text, "cannot accept a call") != nullptr) ++g_refused_calls;
+  const bool call = std::strstr(text, "cannot accept a call") != nullptr;
+  if (call || std::strstr(text, "a client of the control socket waits") != nullptr) ++g_refused_calls;
 }
 
 // Until neither the socket nor what is behind it takes another byte.
@@ -78,7 +79,28 @@ TEST_F(AgentsWithoutDescriptors, ADialThatCannotBeMadeIsRefusedInWords) {
   ASSERT_TRUE(from->Send({1, To(chain, 1, RandomValue<Token>())}));
   auto refused = RefusedBy(*from);
   EXPECT_FALSE(refused.final);
-  EXPECT_NE(refused.sentence.find("Too many open files"), std::string::npos) << refused.sentence;
+  EXPECT_EQ(refused.code, RefusedCode::kLimit);
+  EXPECT_EQ(refused.sentence,
+            "the agent of A has no descriptor left to dial B: raise its `ulimit -n`; it is on the way from A to B");
+}
+
+TEST_F(AgentsWithoutDescriptors, AClientWaitsAndTheAgentDoesNotSpin) {
+  auto chain = ChainOnLo(2);
+  Start(chain);
+  auto address = control::AddressOf(SocketOf("A"));
+  ASSERT_TRUE(address);
+  Fd client(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  g_refused_calls = 0;
+  {
+    fake::NoDescriptors none;
+    ASSERT_EQ(connect(client.get(), address->get(), address->size), 0);
+    ASSERT_TRUE(Eventually([] { return g_refused_calls > 0; }));
+    poll(nullptr, 0, 300);
+    EXPECT_LE(g_refused_calls, 10) << "it tries again at once, for nothing";
+  }
+  ASSERT_TRUE(control::SendPacket(client.get(), control::Encode({1, control::Hello{1, "late"}})));
+  ASSERT_TRUE(WaitFor(client.get(), POLLIN));
+  EXPECT_TRUE(control::ReceivePacket(client.get()));
 }
 
 }  // namespace
