@@ -57,8 +57,8 @@ std::string SourceAlsoThere(const fabric::Fabric& fabric, const LinkEnds& ends) 
         if (!same) continue;
         const std::string& name = fabric.nodes[other.node].name;
         return name + " has " + address.HostText() + " too, on " + port.name +
-               ", and its kernel drops what comes from " + "its own address: give " + fabric.nodes[own.node].name +
-               "/" + PortOf(fabric, own).name + " another one";
+               ", and its kernel drops what comes from its own address: give " + fabric.nodes[own.node].name + "/" +
+               PortOf(fabric, own).name + " another one";
       }
     }
   }

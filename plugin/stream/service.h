@@ -3,8 +3,8 @@
 //
 // While NCCL drives a stream, the service keeps away from its socket: it only looks, a hundred times a second, whether
 // NCCL still calls. A stream that NCCL left alone for one look is driven once and its socket is watched (armed); NCCL's
-// next call takes it back. A stream that NCCL does not drive yet, or has closed, is attended to at once: neither set-up nor
-// the end of a job waits for a look.
+// next call takes it back. A stream that NCCL does not drive yet, or has closed, is attended to at once: neither set-up
+// nor the end of a job waits for a look.
 #pragma once
 #include <atomic>
 #include <condition_variable>
