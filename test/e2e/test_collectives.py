@@ -9,7 +9,7 @@ MIB = 1 << 20
 SMALL = "-b 8 -e 2M -f 64 -n 1 -w 0"
 SIZES = "-b 8 -e 32M -f 4 -n 1 -w 0"  # every one of them, on the version that is used most
 
-VERSIONS = ("2.28.9", "2.22.3", "2.23.4", "2.25.1", "2.26.5", "2.27.7", "2.30.7", "2.32.3")
+VERSIONS = ("2.28.9", "2.22.3", "2.25.1", "2.27.7", "2.32.3")  # one for each of net v11, v8, v9, v10, v12
 RING = ("all_reduce", "all_gather", "reduce_scatter", "broadcast", "reduce", "alltoall", "sendrecv")
 OPERATIONS = (*RING, "all_reduce Tree", "all_gather PAT", "reduce_scatter PAT")
 FACTORS = {"operation": OPERATIONS, "version": VERSIONS, "topology": ("chain:3", "ring:4", "star:4"),
@@ -126,6 +126,6 @@ def test_one_node_talks_to_itself(lab):
 
 @pytest.mark.nccl
 def test_nccl_alone_fails_on_the_chain(lab):
-    run = lab.nccl("chain:3", "all_reduce -b 8 -e 8", options=["--control", "none", "--timeout", "8"],
+    run = lab.nccl("chain:3", "all_reduce -b 8 -e 8", options=["--control", "none", "--timeout", "4"],
                    env={"NCCL_NET_PLUGIN": "none", "NCCL_NET": "Socket"})
     run.failed()

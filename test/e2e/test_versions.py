@@ -8,8 +8,8 @@ from midway import midway
 from test_faults import TRAFFIC, check_told, faulty
 
 # NCCL, and the newest net plugin that it knows: it takes that one.
-TESTED = {"2.22.3": 8, "2.23.4": 8, "2.25.1": 9, "2.26.5": 10, "2.27.7": 10, "2.28.9": 11, "2.30.7": 12, "2.32.3": 12}
-FURTHER = {"2.24.3": 9, "2.29.7": 11, "2.31.2": 12}
+TESTED = {"2.22.3": 8, "2.25.1": 9, "2.27.7": 10, "2.28.9": 11, "2.32.3": 12}
+FURTHER = {"2.23.4": 8, "2.24.3": 9, "2.26.5": 10, "2.29.7": 11, "2.30.7": 12, "2.31.2": 12}
 FIRST_WITH_PAT = (2, 23)
 FIRST_TO_NAME_ITS_NEWEST_TABLE = (2, 24)
 SIZES = "-b 20 -e 2M -f 40 -n 1 -w 0"
@@ -19,11 +19,13 @@ def number(version):
     return tuple(int(part) for part in version.split(".")[:2])
 
 
-def commands(lab, version):
+def commands(lab, version, whole):
     """All-reduce by both protocols, and all-gather by the algorithm that NCCL has for one rank on each node."""
     algorithm = "PAT" if number(version) >= FIRST_WITH_PAT else "Ring"
-    yield f"NCCL_ALGO=Ring NCCL_PROTO=Simple {lab.rank} all_reduce {SIZES}"
     yield f"NCCL_ALGO=Ring NCCL_PROTO=LL {lab.rank} all_reduce {SIZES}"
+    if not whole:
+        return  # test_collectives.py has every version with every operation
+    yield f"NCCL_ALGO=Ring NCCL_PROTO=Simple {lab.rank} all_reduce {SIZES}"
     yield f"NCCL_ALGO={algorithm} NCCL_PROTO=Simple {lab.rank} all_gather {SIZES}"
 
 
@@ -49,7 +51,7 @@ def need(version, whole):
 @pytest.mark.parametrize("version", [*TESTED, *FURTHER])
 def test_every_nccl_takes_its_newest_table_and_is_right(lab, whole, version):
     need(version, whole)
-    script = list(commands(lab, version))
+    script = list(commands(lab, version, whole))
     run = lab.run("chain:3", "sh", "-c", " && ".join(script), env={"RELAY_TEST_NCCL": version}).ok()
     assert run.output.count("Out of bounds values : 0 OK") == len(script), run.text()
     run.says(f"NCCL version {version}+cuda")

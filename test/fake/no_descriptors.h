@@ -1,9 +1,16 @@
-// While it lives, this process gets no new descriptor.
+// While it lives, this process gets no new descriptor. A test that wants one starts with RELAY_RUNS_OUT_OF_DESCRIPTORS:
+// the sanitizer's check of dynamic types needs a pipe, and calls every object a wrong one without it.
 #pragma once
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#ifdef __SANITIZE_ADDRESS__
+#define RELAY_RUNS_OUT_OF_DESCRIPTORS GTEST_SKIP() << "the sanitizer needs descriptors of its own"
+#else
+#define RELAY_RUNS_OUT_OF_DESCRIPTORS static_cast<void>(0)
+#endif
 
 namespace relay::fake {
 

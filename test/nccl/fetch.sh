@@ -5,8 +5,8 @@
 set -euo pipefail
 
 # The newest net plugin a version knows: 2.22, 2.23 v8; 2.24, 2.25 v9; 2.26, 2.27 v10; 2.28, 2.29 v11; from 2.30 v12.
-tested='2.22.3 2.23.4 2.25.1 2.26.5 2.27.7 2.28.9 2.30.7 2.32.3'
-further='2.24.3 2.29.7 2.31.2'
+tested='2.22.3 2.25.1 2.27.7 2.28.9 2.32.3'
+further='2.23.4 2.24.3 2.26.5 2.29.7 2.30.7 2.31.2'
 built_for=2.28.9
 pins='
 nvidia-nccl-cu12==2.22.3 --hash=sha256:f9f5e03c00269dee2cd1aa57019f9a024478a74ae6e9b32d5341c849fe6f6302

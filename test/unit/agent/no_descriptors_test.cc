@@ -33,6 +33,7 @@ class AgentsWithoutDescriptors : public AgentsTest {
 };
 
 TEST_F(AgentsWithoutDescriptors, ANeighboursCallWaitsAndTheAgentDoesNotSpin) {
+  RELAY_RUNS_OUT_OF_DESCRIPTORS;
   auto chain = ChainOnLo(2);
   Start(chain);
   auto from = ClientOf("A"), to = ClientOf("B");
@@ -54,6 +55,7 @@ TEST_F(AgentsWithoutDescriptors, ANeighboursCallWaitsAndTheAgentDoesNotSpin) {
 }
 
 TEST_F(AgentsWithoutDescriptors, ARelayedCircuitWaitsForItsPipe) {
+  RELAY_RUNS_OUT_OF_DESCRIPTORS;
   auto chain = ChainOnLo(3);
   Start(chain);
   auto from = ClientOf("A"), to = ClientOf("C");
@@ -71,6 +73,7 @@ TEST_F(AgentsWithoutDescriptors, ARelayedCircuitWaitsForItsPipe) {
 }
 
 TEST_F(AgentsWithoutDescriptors, ADialThatCannotBeMadeIsRefusedInWords) {
+  RELAY_RUNS_OUT_OF_DESCRIPTORS;
   auto chain = ChainOnLo(2);
   Start(chain);
   auto from = ClientOf("A"), to = ClientOf("B");
@@ -85,6 +88,7 @@ TEST_F(AgentsWithoutDescriptors, ADialThatCannotBeMadeIsRefusedInWords) {
 }
 
 TEST_F(AgentsWithoutDescriptors, AClientWaitsAndTheAgentDoesNotSpin) {
+  RELAY_RUNS_OUT_OF_DESCRIPTORS;
   auto chain = ChainOnLo(2);
   Start(chain);
   auto address = control::AddressOf(SocketOf("A"));

@@ -9,6 +9,7 @@ namespace relay::control {
 namespace {
 
 TEST(NoDescriptors, ACircuitThatCannotBeTakenNamesTheLimit) {
+  RELAY_RUNS_OUT_OF_DESCRIPTORS;
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
   Fd ours(ends[0]), theirs(ends[1]);
@@ -21,6 +22,7 @@ TEST(NoDescriptors, ACircuitThatCannotBeTakenNamesTheLimit) {
 }
 
 TEST(NoDescriptors, NoAgentIsAskedOrStarted) {
+  RELAY_RUNS_OUT_OF_DESCRIPTORS;
   fake::NoDescriptors none;
   SystemClock clock;
   for (bool start : {false, true}) {

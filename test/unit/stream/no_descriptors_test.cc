@@ -8,6 +8,7 @@ namespace relay::stream {
 namespace {
 
 TEST(NoDescriptors, TheServiceSaysThatItCannotStart) {
+  RELAY_RUNS_OUT_OF_DESCRIPTORS;
   SystemClock clock;
   Service service(clock, std::chrono::seconds(1));
   fake::NoDescriptors none;
