@@ -234,12 +234,11 @@ s.bind((me, 9999))
 time.sleep(0.7)
 s.sendto(b"x", (other, 9999))  # now their addresses are known
 time.sleep(0.7)
-s.setblocking(False)
 got = 0
 def drain():
     global got
     try:
-        while s.recv(100): got += 1
+        while s.recv(100, socket.MSG_DONTWAIT): got += 1
     except BlockingIOError:
         pass
 for i in range(4000):
