@@ -27,7 +27,7 @@ sanitized() { # preset, targets...: a build with a sanitizer, its unit tests, an
 }
 # What has threads. The rest of the tree is pure, or runs on one.
 threaded=(nccl-net-relay nccl-relay nccl_perf unit_base unit_transport unit_circuit unit_control unit_stream unit_comm
-  unit_agent unit_tools conformance)
+  unit_agent unit_perf conformance)
 pytest_args=(test/e2e -q "--build=$build" --ignore=test/e2e/test_sanitized.py --durations=15)
 seconds=5 gates=--gates
 if [ "$whole" = all ]; then

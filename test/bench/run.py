@@ -64,7 +64,7 @@ def bandwidth(bench):
 
 def relay(bench):
     """The relay's processor time against a bare splice loop."""
-    size, rounds = (4 * GIB, 5) if bench.quick else (8 * GIB, 7)
+    size, rounds = (4 * GIB, 3) if bench.quick else (8 * GIB, 7)
     records = bench.records("chain:3", sys.executable, HERE / "relay_cpu.py", bench.build, size, rounds,
                             options=("--mtu", "9000", "--agents", "A,C"))
     print(f"one connection A-B-C, {size >> 30} GiB a round, unshaped, MTU 9000\n"
