@@ -14,7 +14,7 @@
 namespace relay::lab {
 namespace {
 
-constexpr std::chrono::seconds kPatience{10};
+constexpr std::chrono::seconds kListenTime{10};
 
 bool Listens(const AgentStart& start) {
   const Environment environment(start.environment);
@@ -69,7 +69,7 @@ Result<pid_t> StartAgent(const AgentStart& start) {
 
 Status AwaitAgent(const AgentStart& start, pid_t pid) {
   const SystemClock clock;
-  const TimePoint deadline = clock.Now() + kPatience;
+  const TimePoint deadline = clock.Now() + kListenTime;
   while (!Listens(start)) {
     int status = 0;
     if (::waitpid(pid, &status, WNOHANG) == pid) {

@@ -13,7 +13,7 @@ namespace relay::lab {
 namespace {
 
 constexpr char kAgentName[] = "nccl-relay";  // as /proc/PID/comm shows an agent, whatever file it runs from
-constexpr std::chrono::seconds kPatience{10};
+constexpr std::chrono::seconds kHelperTime{10};
 
 bool LivesIn(const std::string& process, ino_t network_inode) {
   struct stat facts {};
@@ -76,7 +76,7 @@ Status FaultInjector::RunBatch(size_t node, const std::vector<std::string>& prog
   if (batch.empty()) return {};
   Result<Helper> helper = Helper::Start(program, batch, [&] { return Enter(network_.nodes[node], "/"); });
   if (!helper) return tl::unexpected<Error>(helper.error());
-  return helper->Wait(kPatience);
+  return helper->Wait(kHelperTime);
 }
 
 Status FaultInjector::Change(const LinkChange& change) const {

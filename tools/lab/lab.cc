@@ -6,8 +6,10 @@
 
 #include <filesystem>
 
+#include "lab/commands.h"
 #include "lab/process.h"
 #include "lab/rates.h"
+#include "lab/supervisor.h"
 
 namespace relay::lab {
 namespace {
@@ -198,6 +200,11 @@ Result<OpenLab> Open(const Lab& lab, pid_t outer_pid) {
   }
   RELAY_TRY(WriteState(lab.state, state));
   return open;
+}
+
+int Complain(const Error& error) {
+  WriteOut(STDERR_FILENO, "lab: " + error.what + "\n");
+  return kLabFailed;
 }
 
 }  // namespace relay::lab

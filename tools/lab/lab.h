@@ -42,6 +42,9 @@ struct OpenLab {
 // Builds the network, starts the agents and makes the lab known. Inside the box.
 Result<OpenLab> Open(const Lab& lab, pid_t outer_pid);
 
+// Says what went wrong; returns kLabFailed.
+int Complain(const Error& error);
+
 // For a command in the node, without RANK and the like.
 Environment NodeEnvironment(const Lab& lab, size_t node);
 

@@ -12,7 +12,7 @@
 namespace relay::lab {
 namespace {
 
-constexpr std::chrono::seconds kPatience{60};  // for hundreds of links on a busy machine
+constexpr std::chrono::seconds kWiringTime{60};  // for hundreds of links on a busy machine
 
 // Starts one batch; `enter` puts it into a namespace.
 Status StartBatch(std::vector<Helper>& started, const std::string& program, const std::string& batch,
@@ -27,7 +27,7 @@ Status StartBatch(std::vector<Helper>& started, const std::string& program, cons
 Status WaitAll(std::vector<Helper>& started) {
   Status first;
   for (Helper& helper : started) {
-    const Status ended = helper.Wait(kPatience);
+    const Status ended = helper.Wait(kWiringTime);
     if (!ended && first) first = ended;
   }
   started.clear();

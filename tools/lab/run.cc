@@ -23,11 +23,6 @@ constexpr std::chrono::seconds kFarewell{2};  // for what a rank left in its nod
 
 Duration ToDuration(double seconds) { return std::chrono::nanoseconds(static_cast<int64_t>(seconds * 1e9)); }
 
-int Complain(const Error& error) {
-  WriteOut(STDERR_FILENO, "lab: " + error.what + "\n");
-  return kLabFailed;
-}
-
 Status StartRanks(Supervisor& supervisor, const RunOptions& options, const Lab& lab, const OpenLab& open) {
   const size_t per_node = options.ranks_per_node;
   for (size_t i = 0; i < lab.rank_nodes.size() * per_node; ++i) {

@@ -16,14 +16,9 @@
 namespace relay::lab {
 namespace {
 
-constexpr std::chrono::seconds kFarewell{2};
+constexpr std::chrono::seconds kLeaveTime{2};
 constexpr int kPatienceMs = 120000;  // for a large lab to come up
 constexpr int kGoodbyeMs = 10000;
-
-int Complain(const Error& error) {
-  fmt::print(stderr, "lab: {}\n", error.what);
-  return kLabFailed;
-}
 
 void LeaveTerminal() {
   ::setsid();
@@ -52,7 +47,7 @@ int Stay(const Lab& lab, const Inside& inside, Fd ready) {
   WriteOut(ready.get(), said);
   ready.reset();
   if (open) Hold();
-  EmptyBox(kFarewell);
+  EmptyBox(kLeaveTime);
   RemoveState(lab.state.path);
   return open ? 0 : kLabFailed;
 }

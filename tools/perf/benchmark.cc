@@ -110,9 +110,9 @@ class Benchmark {
 };
 
 // Rank 0's output: the table line by line, a JSON document whole or not at all.
-class Output {
+class Report {
  public:
-  explicit Output(const CommunicatorFacts& facts) : prints_(facts.world.rank == 0), keeps_(facts.options.json) {}
+  explicit Report(const CommunicatorFacts& facts) : prints_(facts.world.rank == 0), keeps_(facts.options.json) {}
   void Add(const std::string& text) {
     text_ += text;
     if (!keeps_) Flush();
@@ -140,7 +140,7 @@ Result<bool> RunBenchmark(const CommunicatorFacts& facts, const std::string& plu
 
   const Properties& device = (*communicator)->properties();
   Table table({options, facts.world.ranks, facts.net.abi(), plugin_file, device.name, device.speed});
-  Output output(facts);
+  Report output(facts);
   output.Add(table.Begin());
   Benchmark benchmark(facts, *trial, **communicator);
   for (uint64_t bytes = options.min_bytes;; bytes *= options.factor) {

@@ -12,9 +12,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kGlance(100);  // how often a sleeping thread looks at the latch
-constexpr std::chrono::seconds kFarewell(10);
-constexpr int kUnwritten = -77;
+constexpr milliseconds kLatchGlance(100);  // how often a sleeping thread looks at the latch
+constexpr std::chrono::seconds kProgressFarewell(10);
+constexpr int kUnwrittenSize = -77;
 
 void* const kHint = reinterpret_cast<void*>(NCCL_NET_OPTIONAL_RECV_COMPLETION);
 
@@ -35,7 +35,7 @@ void ProgressThread::Join() {
   {
     std::unique_lock lock(mutex_);
     changed_.notify_all();
-    if (!changed_.wait_for(lock, kFarewell, [this] { return left_; })) QuitStuck("progress");
+    if (!changed_.wait_for(lock, kProgressFarewell, [this] { return left_; })) QuitStuck("progress");
   }
   thread_.join();
 }
@@ -60,7 +60,7 @@ void ProgressThread::Loop() {
       if (active_.empty() && posted_.empty()) {
         idle_ = true;
         changed_.notify_all();
-        changed_.wait_for(lock, kGlance, [this] { return !posted_.empty() || latch_.raised(); });
+        changed_.wait_for(lock, kLatchGlance, [this] { return !posted_.empty() || latch_.raised(); });
       }
       fresh.swap(posted_);
     }
@@ -128,7 +128,7 @@ Result<bool> ProgressThread::AdvanceSend(Active& active) {
   }
   if (c.tested == c.posted) return moved;
   const size_t slot = c.tested % layout.slots;
-  int size = kUnwritten;
+  int size = kUnwrittenSize;
   auto done = Test(c.requests[slot], facts_.net->tells_sent_size() ? &size : nullptr, c);
   if (!done || !*done) return done ? moved : done;
   ++c.tested;
@@ -178,11 +178,11 @@ Result<bool> ProgressThread::TestReceive(Active& active) {
     auto flushed = Test(c.flushes[slot], nullptr, c);
     if (!flushed || !*flushed) return flushed;
   } else {
-    int size = kUnwritten;
+    int size = kUnwrittenSize;
     auto done = Test(c.requests[slot], &size, c);
     if (!done || !*done) return done;
     const Layout& layout = c.layouts.Of(protocol);
-    if (size == kUnwritten) return Broken("test() left *sizes unwritten", c);
+    if (size == kUnwrittenSize) return Broken("test() left *sizes unwritten", c);
     if (size < 0 || static_cast<size_t>(size) > layout.slot_bytes) {
       return Broken(fmt::format("test() says that {} bytes came into a slot of {}", size, layout.slot_bytes), c);
     }
@@ -201,7 +201,7 @@ Result<bool> ProgressThread::TestReceive(Active& active) {
 }
 
 Result<bool> ProgressThread::Test(void* request, int* size, const Connection& connection) {
-  int done = kUnwritten;
+  int done = kUnwrittenSize;
   const ncclResult_t result = facts_.net->Test(request, &done, size);
   if (result != ncclSuccess) return Failed("test()", connection, result);
   if (done != 0 && done != 1) return Broken("test() left *done unwritten", connection);

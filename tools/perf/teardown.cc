@@ -14,7 +14,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr uint64_t kAfterBytes = 64 << 10;
-constexpr milliseconds kGlance(1);
+constexpr milliseconds kPoll(1);
 
 struct Round {
   uint64_t in_flight, wrong;
@@ -30,7 +30,7 @@ void RunForAWhile(Communicator& communicator, const std::vector<Launch>& launche
     if (communicator.moved() != seen) last = now;
     seen = communicator.moved();
     if (now - last > kSilence) return;
-    std::this_thread::sleep_for(kGlance);
+    std::this_thread::sleep_for(kPoll);
   }
 }
 
