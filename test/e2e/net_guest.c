@@ -304,6 +304,14 @@ static void Fail(void) {
   CHECK(net->finalize(NULL) == 0);
 }
 
+// Tells the other process by a file beside the handle's.
+static void Touch(const char* file, const char* what) {
+  char name[4096];
+  snprintf(name, sizeof name, "%s.%s", file, what);
+  FILE* f = fopen(name, "w");
+  CHECK(f != NULL && fclose(f) == 0);
+}
+
 // Offers a handle in the file, and takes whoever comes.
 static void* AcceptOne(void* context, const char* file) {
   char handle[kHandle], name[4096];
@@ -318,13 +326,11 @@ static void* AcceptOne(void* context, const char* file) {
 }
 
 static void Receive(const char* file, const char* command) {
-  char name[4096], data[64];
+  char data[64];
   void *context = Init(), *comm = AcceptOne(context, file);
   void* request = IRecv(comm, data, sizeof data, NULL);
   CHECK(system(command) == 0);
-  snprintf(name, sizeof name, "%s.cut", file);
-  FILE* f = fopen(name, "w");
-  CHECK(f != NULL && fclose(f) == 0);
+  Touch(file, "cut");
   CHECK(Finish(request, NULL) == (int)sizeof data);
   printf("received\n");
   fflush(stdout);
@@ -337,8 +343,10 @@ static void Await(const char* file) {
   CHECK(Finish(IRecv(comm, data, sizeof data, NULL), NULL) == (int)sizeof data);
   printf("received\n");
   fflush(stdout);
+  void* waiting = IRecv(comm, data, sizeof data, NULL);
+  Touch(file, "waiting");
   double seconds;
-  int size = Finish(IRecv(comm, data, sizeof data, NULL), &seconds);
+  int size = Finish(waiting, &seconds);
   printf("%s after %.2f s\n", size >= 0 ? "received" : "error", seconds);
   fflush(stdout);
   CHECK(size < 0 && net->close_recv(comm) == 0 && net->finalize(context) == 0);
@@ -382,7 +390,9 @@ static void Outlive(const char* file) {
     sleep(30);
     _exit(0);
   }
-  sleep(1);  // the peer waits for the next message by now
+  char waiting[4096];
+  snprintf(waiting, sizeof waiting, "%s.waiting", file);
+  AwaitFile(waiting);  // for the next message
   kill(getpid(), SIGKILL);
 }
 

@@ -226,14 +226,20 @@ def test_a_bad_cable_is_slow_and_right(lab, fault, value, options):
     run.says("lab: heal A-B@30s did not come: the run was over")
 
 
-FLOOD = """import os, socket, time
+FLOOD = """import os, socket, subprocess, time
 me, other = ("10.77.0.1", "10.77.0.2") if os.environ["NCCL_HOSTID"] == "A" else ("10.77.0.2", "10.77.0.1")
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
 s.bind((me, 9999))
-time.sleep(0.7)
-s.sendto(b"x", (other, 9999))  # now their addresses are known
-time.sleep(0.7)
+s.settimeout(10)
+if me == "10.77.0.2":  # the one with the loss: it starts both when it is there
+    end = time.monotonic() + 10
+    while b"drop" not in subprocess.run(["nft", "list", "ruleset"], capture_output=True).stdout:
+        assert time.monotonic() < end, "no loss within 10 s"
+    s.sendto(b"go", (other, 9999))
+else:
+    assert s.recv(100) == b"go"
+s.settimeout(None)  # with one, recv() waits whatever its flags say
 got = 0
 def drain():
     global got

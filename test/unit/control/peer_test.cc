@@ -13,7 +13,7 @@ namespace {
 constexpr uid_t kNobody = 65534;
 
 struct Listening {
-  Listening() : fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)) {
+  Listening() : fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
     auto address = AddressOf(name);
     EXPECT_EQ(bind(fd.get(), address->get(), address->size), 0);
     EXPECT_EQ(listen(fd.get(), 4), 0);
@@ -31,10 +31,11 @@ TEST(CheckPeer, AProcessOfAnotherUserIsNotTalkedToButRootIs) {
     auto fd = ConnectSocket(server.name);
     _exit(fd && CheckPeer(fd->get(), "the agent") ? 0 : 1);  // root's agent serves every user
   }
-  Fd accepted(accept4(server.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
   int status = -1;
   ASSERT_EQ(waitpid(pid, &status, 0), pid);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  Fd accepted(accept4(server.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  ASSERT_TRUE(accepted);
   auto peer = CheckPeer(accepted.get(), "a client's end");
   ASSERT_FALSE(peer);
   EXPECT_EQ(peer.error().code, ErrorCode::kUsage);
