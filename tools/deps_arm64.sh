@@ -35,4 +35,6 @@ apt-get -q -q update
 rm -rf "$to"
 mkdir -p "$to"
 for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$to"; done
+# Headers only, the same for every machine.
+ln -sfn /usr/include/boost "$to/usr/include/boost"
 echo "$wanted" >"$to/packages"
