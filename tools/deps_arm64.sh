@@ -6,7 +6,8 @@ set -euo pipefail
 to=${1:?usage: deps_arm64.sh FOLDER}
 "$(dirname "$0")/deps.sh" g++-aarch64-linux-gnu qemu-user
 
-libraries=(libexpected-dev libcli11-dev nlohmann-json3-dev libfmt-dev libfmt9 libgtest-dev libgmock-dev librapidcheck-dev)
+libraries=(libexpected-dev libcli11-dev nlohmann-json3-dev libfmt-dev libfmt9 libgtest-dev libgmock-dev librapidcheck-dev
+           libsodium-dev)
 wanted="${libraries[*]}"
 [ "$(cat "$to/packages" 2>/dev/null)" != "$wanted" ] || exit 0
 

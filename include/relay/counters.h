@@ -22,7 +22,27 @@
   C(splice_calls,          "splice calls of the relay")                              \
   C(circuits_opened,       "circuits this agent dialled, accepted or relayed")       \
   C(circuits_refused,      "OPENs this agent refused")                               \
-  C(clients_served,        "processes that connected to the control socket")
+  C(clients_served,        "processes that connected to the control socket")         \
+  C(hellos_sent,           "hellos sent to find neighbours")                         \
+  C(hellos_received,       "hellos received and believed")                           \
+  C(hellos_refused_ttl,    "hellos refused: they came through a router")             \
+  C(hellos_refused_bytes,  "hellos refused: nothing that an agent sends")            \
+  C(hellos_refused_key,    "hellos refused: no key, or another one")                 \
+  C(hellos_refused_replay, "hellos refused: heard before")                           \
+  C(hellos_refused_through_fabric, "routed hellos refused: a node of the fabric forwards them") \
+  C(sessions_opened,       "sessions with neighbouring agents that came up")         \
+  C(sessions_lost,         "sessions that ended")                                    \
+  C(sessions_refused,      "SESSIONs refused: not from a neighbour that discovery found") \
+  C(handshakes_refused_key, "calls refused: the other side holds another key")       \
+  C(handshakes_refused_no_key, "calls refused: one side has a key, the other none")  \
+  C(handshakes_late,       "calls ended: the greeting was not over in time")         \
+  C(calls_refused_share,   "calls ended in their greeting, to make room for others") \
+  C(setup_refused_bytes,   "calls refused: bytes that no agent sends")               \
+  C(opens_refused_token,   "OPENs refused: nobody here listens with their token")    \
+  C(opens_refused_route,   "OPENs refused: their route is not in the fabric, or they came over another link") \
+  C(link_state_forged,     "link state refused: without proof of the fabric's key")  \
+  C(link_state_sent,       "link-state messages sent to neighbours")                 \
+  C(link_state_received,   "link-state messages received from neighbours")
 
 namespace relay {
 

@@ -1,5 +1,17 @@
-// What travels on a hop before it belongs to an open circuit: OPEN forward along the source route, OPENED or REFUSED
-// back. Each message is a fixed prefix and a bounded body, so that a reader never takes a byte of what follows.
+// What travels between agents on a socket that belongs to no open circuit (yet). Each message is a fixed prefix and a
+// body that is bounded by its type, so that a reader never takes a byte of what follows.
+//
+// A call begins with a greeting. Where neither side has a key there is none; else, PROVE first:
+//
+//   dialler  --PROVE-->  acceptor     its nonce and node
+//            <-CHALLENGE-             the acceptor's, and its proof that it holds the key
+//            --PROOF-->               proof of the key, over both nonces and the whole message that follows at once
+//
+// Then comes what the call is for:
+//
+//   OPEN     a circuit: OPEN goes forward along the source route, OPENED or REFUSED back
+//   SESSION  the line between two neighbouring agents, answered by SESSION or REFUSED. From the answer on, messages
+//            are sealed when there is a key: a MAC follows the body (agent/session/frame.h)
 //
 //   0         4          6      8             12
 //   +---------+----------+------+-------------+----------------------+
@@ -18,11 +30,14 @@
 namespace relay {
 
 inline constexpr size_t kSetupPrefixBytes = 12;
-inline constexpr size_t kMaxSetupBody = 16384;  // holds the longest route and offer that the bounds below allow
+inline constexpr size_t kMaxSetupBody = 16384;  // of a greeting or of what follows it: the longest route and offer fit
+inline constexpr size_t kMaxTableBody = size_t{1} << 20;  // of one TABLE on a session: link state is split to fit
 inline constexpr size_t kMaxHops = 64;          // of one path; far above any fabric that is worth relaying over
 inline constexpr size_t kMaxNameBytes = 64;     // node and port names
 inline constexpr size_t kMaxSentenceBytes = 1024;
 inline constexpr size_t kMaxOfferBytes = 2048;
+inline constexpr size_t kMaxBuildBytes = 64;    // "0.1.0"
+inline constexpr size_t kMaxPluginPathBytes = 512;
 
 using Token = std::array<std::byte, 16>;  // 128 random bits; the right to open a circuit to one receive comm
 using NodeId = uint64_t;
@@ -52,11 +67,17 @@ struct OpenMessage {
   std::vector<RouteHop> route;   // empty: source and destination are one node
   uint16_t hop = 0;              // index into route of the link this message travels on
   std::vector<std::byte> offer;  // what the side that dials offers for this hop (queue pair and the like); empty on TCP
+  // Of the source, so that the destination notices what differs:
+  std::string build = {};        // of its plugin, at most kMaxBuildBytes
+  std::string plugin = {};       // path of the file, at most kMaxPluginPathBytes; longer ones are cut where written
+  bool declared = false;         // its fabric comes from a file
+  uint32_t settled_s = 0;        // seconds for which its fabric has not changed
 };
 
 struct OpenedMessage {
   CircuitName name;
   std::vector<std::byte> offer;
+  std::string build = {}, plugin = {};  // of the destination, as in OPEN
 };
 
 enum class RefusedCode : uint16_t {
@@ -81,7 +102,24 @@ struct RefusedMessage {
   std::string sentence;
 };
 
-enum class SetupType : uint16_t { kOpen = 1, kOpened = 2, kRefused = 3 };
+enum class SetupType : uint16_t {
+  kOpen = 1,
+  kOpened = 2,
+  kRefused = 3,
+  // Greeting (agent/trust/handshake.h):
+  kProve = 4,
+  kChallenge = 5,
+  kProof = 6,
+  // Sessions (agent/session/message.h):
+  kSession = 7,
+  kTable = 8,     // link state
+  kPing = 9,
+  kPong = 10,
+  kSurvey = 11,   // a question to every agent
+  kFindings = 12, // answers to one, on their way back
+};
+// The longest body of this type that anybody sends.
+size_t MaxBody(SetupType type);
 
 struct SetupPrefix {
   SetupType type;
@@ -89,11 +127,12 @@ struct SetupPrefix {
 };
 
 // Whole messages, prefix included.
+std::vector<std::byte> EncodeSetup(SetupType type, std::span<const std::byte> body);
 std::vector<std::byte> EncodeOpen(const OpenMessage& m);
 std::vector<std::byte> EncodeOpened(const OpenedMessage& m);
 std::vector<std::byte> EncodeRefused(const RefusedMessage& m);
 
-// Refuses wrong magic, another version, unknown type and bodies above kMaxSetupBody.
+// Refuses wrong magic, another version, unknown types and bodies above MaxBody of their type.
 Result<SetupPrefix> DecodeSetupPrefix(std::span<const std::byte, kSetupPrefixBytes> in);
 // Bodies: everything must be there, nothing may follow, all lengths within the bounds above, hop < route size
 // (or both 0).

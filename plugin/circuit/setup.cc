@@ -9,21 +9,15 @@ namespace relay {
 namespace {
 
 constexpr uint32_t kMagic = 0x594c526e;  // "nRLY" on the wire
-constexpr uint16_t kSetupVersion = 1;
+constexpr uint16_t kSetupVersion = 2;
 
 constexpr size_t kMaxHopBytes = 8 + 8 + 2 * (2 + kMaxNameBytes);
-constexpr size_t kOpenFixedBytes = 16 + sizeof(Token) + 8 + 8 + 2 + 2 + 2;
-static_assert(kOpenFixedBytes + 2 + kMaxNameBytes + kMaxHops * kMaxHopBytes + kMaxOfferBytes <= kMaxSetupBody);
+constexpr size_t kOpenFixedBytes = 16 + sizeof(Token) + 8 + 8 + 2 + 2 + 2 + 2 + 4;
+constexpr size_t kMaxSideBytes = 2 + kMaxBuildBytes + 2 + kMaxPluginPathBytes;
+static_assert(kOpenFixedBytes + 2 + kMaxNameBytes + kMaxHops * kMaxHopBytes + kMaxOfferBytes + kMaxSideBytes <=
+              kMaxSetupBody);
 
-std::vector<std::byte> Finish(SetupType type, const ByteWriter& body) {
-  ByteWriter out;
-  out.Put<uint32_t>(kMagic);
-  out.Put<uint16_t>(kSetupVersion);
-  out.Put<uint16_t>(static_cast<uint16_t>(type));
-  out.Put<uint32_t>(static_cast<uint32_t>(body.bytes().size()));
-  out.PutBytes(body.bytes());
-  return out.take();
-}
+std::vector<std::byte> Finish(SetupType type, const ByteWriter& body) { return EncodeSetup(type, body.bytes()); }
 
 void PutName(ByteWriter& out, const CircuitName& name) {
   out.Put<uint64_t>(name.connection);
@@ -53,6 +47,11 @@ bool GetOffer(ByteReader& in, std::vector<std::byte>& offer) {
   return true;
 }
 
+void PutSide(ByteWriter& out, const std::string& build, const std::string& plugin) {
+  out.PutString(std::string_view(build).substr(0, kMaxBuildBytes));
+  out.PutString(std::string_view(plugin).substr(0, kMaxPluginPathBytes));
+}
+
 tl::unexpected<Error> Malformed(const char* what) {
   return Fail(ErrorCode::kRemote, std::string("malformed ") + what + " from a neighbour");
 }
@@ -64,6 +63,42 @@ std::string TokenText(const Token& token) {
   snprintf(text, sizeof text, "%02x%02x%02x%02x", static_cast<unsigned>(token[0]), static_cast<unsigned>(token[1]),
            static_cast<unsigned>(token[2]), static_cast<unsigned>(token[3]));
   return text;
+}
+
+size_t MaxBody(SetupType type) {
+  switch (type) {
+    case SetupType::kProve:
+    case SetupType::kChallenge:
+      return 256;  // a nonce, a node with its name, a MAC
+    case SetupType::kProof:
+      return 32;
+    case SetupType::kSession:
+      return 1024;
+    case SetupType::kPing:
+    case SetupType::kPong:
+      return 8;
+    case SetupType::kSurvey:
+      return 256;
+    case SetupType::kFindings:
+      return 40 * 1024;  // one answer and who gave it
+    case SetupType::kTable:
+      return kMaxTableBody;
+    case SetupType::kOpen:
+    case SetupType::kOpened:
+    case SetupType::kRefused:
+      break;
+  }
+  return kMaxSetupBody;
+}
+
+std::vector<std::byte> EncodeSetup(SetupType type, std::span<const std::byte> body) {
+  ByteWriter out;
+  out.Put<uint32_t>(kMagic);
+  out.Put<uint16_t>(kSetupVersion);
+  out.Put<uint16_t>(static_cast<uint16_t>(type));
+  out.Put<uint32_t>(static_cast<uint32_t>(body.size()));
+  out.PutBytes(body);
+  return out.take();
 }
 
 std::vector<std::byte> EncodeOpen(const OpenMessage& m) {
@@ -82,6 +117,9 @@ std::vector<std::byte> EncodeOpen(const OpenMessage& m) {
     body.PutString(hop.to_port);
   }
   PutOffer(body, m.offer);
+  PutSide(body, m.build, m.plugin);
+  body.Put<uint16_t>(m.declared ? 1 : 0);
+  body.Put<uint32_t>(m.settled_s);
   return Finish(SetupType::kOpen, body);
 }
 
@@ -89,6 +127,7 @@ std::vector<std::byte> EncodeOpened(const OpenedMessage& m) {
   ByteWriter body;
   PutName(body, m.name);
   PutOffer(body, m.offer);
+  PutSide(body, m.build, m.plugin);
   return Finish(SetupType::kOpened, body);
 }
 
@@ -112,10 +151,10 @@ Result<SetupPrefix> DecodeSetupPrefix(std::span<const std::byte, kSetupPrefixByt
   }
   auto type = reader.Get<uint16_t>();
   auto length = reader.Get<uint32_t>();
-  if (type < static_cast<uint16_t>(SetupType::kOpen) || type > static_cast<uint16_t>(SetupType::kRefused)) {
+  if (type < static_cast<uint16_t>(SetupType::kOpen) || type > static_cast<uint16_t>(SetupType::kFindings)) {
     return Malformed("set-up message: unknown type");
   }
-  if (length > kMaxSetupBody) return Malformed("set-up message: too long");
+  if (length > MaxBody(static_cast<SetupType>(type))) return Malformed("set-up message: too long");
   return SetupPrefix{static_cast<SetupType>(type), length};
 }
 
@@ -140,7 +179,13 @@ Result<OpenMessage> DecodeOpen(std::span<const std::byte> body) {
     hop.to_port = in.GetString(kMaxNameBytes);
     m.route.push_back(std::move(hop));
   }
-  if (!GetOffer(in, m.offer) || !in.AtEnd()) return Malformed("OPEN");
+  if (!GetOffer(in, m.offer)) return Malformed("OPEN");
+  m.build = in.GetString(kMaxBuildBytes);
+  m.plugin = in.GetString(kMaxPluginPathBytes);
+  auto declared = in.Get<uint16_t>();
+  m.settled_s = in.Get<uint32_t>();
+  if (!in.AtEnd() || declared > 1) return Malformed("OPEN");
+  m.declared = declared == 1;
   return m;
 }
 
@@ -148,7 +193,10 @@ Result<OpenedMessage> DecodeOpened(std::span<const std::byte> body) {
   ByteReader in(body);
   OpenedMessage m;
   m.name = GetName(in);
-  if (!GetOffer(in, m.offer) || !in.AtEnd()) return Malformed("OPENED");
+  if (!GetOffer(in, m.offer)) return Malformed("OPENED");
+  m.build = in.GetString(kMaxBuildBytes);
+  m.plugin = in.GetString(kMaxPluginPathBytes);
+  if (!in.AtEnd()) return Malformed("OPENED");
   return m;
 }
 

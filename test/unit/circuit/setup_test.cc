@@ -28,8 +28,14 @@ OpenMessage SomeOpen() {
   m.route = {{3, 4, "ab", "ba"}, {4, 5, "bc", "cb"}};
   m.hop = 1;
   m.offer = {std::byte{0xfe}, std::byte{0xff}};
+  m.build = "0.1";
+  m.plugin = "/p.so";
+  m.declared = true;
+  m.settled_s = 0x01020304;
   return m;
 }
+
+OpenedMessage SomeOpened() { return {{1, 2, 3}, {std::byte{7}}, "0.2", "/q"}; }
 
 std::span<const std::byte> Body(const std::vector<std::byte>& whole) {
   return std::span(whole).subspan(kSetupPrefixBytes);
@@ -42,9 +48,9 @@ Result<SetupPrefix> Prefix(const std::vector<std::byte>& whole) {
 TEST(Setup, OpenHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeOpen(SomeOpen())),
             "6e524c59"
+            "0200"
             "0100"
-            "0100"
-            "6b000000"
+            "7d000000"
             "0807060504030201"
             "09000000"
             "0a000000"
@@ -62,25 +68,31 @@ TEST(Setup, OpenHasTheseBytes) {
             "0500000000000000"
             "02006263"
             "02006362"
-            "0200feff");
+            "0200feff"
+            "0300302e31"
+            "05002f702e736f"
+            "0100"
+            "04030201");
 }
 
 TEST(Setup, OpenedHasTheseBytes) {
-  EXPECT_EQ(Hex(EncodeOpened({{1, 2, 3}, {std::byte{7}}})),
+  EXPECT_EQ(Hex(EncodeOpened(SomeOpened())),
             "6e524c59"
-            "0100"
             "0200"
-            "13000000"
+            "0200"
+            "1c000000"
             "0100000000000000"
             "02000000"
             "03000000"
-            "010007");
+            "010007"
+            "0300302e32"
+            "02002f71");
 }
 
 TEST(Setup, RefusedHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeRefused({5, true, RefusedCode::kOwnerGone, "gone"})),
             "6e524c59"
-            "0100"
+            "0200"
             "0300"
             "12000000"
             "0500000000000000"
@@ -99,7 +111,7 @@ TEST(Setup, WhatIsEncodedIsDecoded) {
   ASSERT_TRUE(m);
   EXPECT_EQ(EncodeOpen(*m), open);
 
-  auto opened = EncodeOpened({{1, 2, 3}, {std::byte{7}}});
+  auto opened = EncodeOpened(SomeOpened());
   auto o = DecodeOpened(Body(opened));
   ASSERT_TRUE(o);
   EXPECT_EQ(EncodeOpened(*o), opened);
@@ -113,7 +125,7 @@ TEST(Setup, WhatIsEncodedIsDecoded) {
 }
 
 TEST(Setup, NothingShorterIsDecodedAndNothingMayFollow) {
-  auto open = EncodeOpen(SomeOpen()), opened = EncodeOpened({{1, 2, 3}, {std::byte{7}}});
+  auto open = EncodeOpen(SomeOpen()), opened = EncodeOpened(SomeOpened());
   auto refused = EncodeRefused({5, true, RefusedCode::kOwnerGone, "gone"});
   for (size_t n = 0; n < Body(open).size(); ++n) EXPECT_FALSE(DecodeOpen(Body(open).first(n))) << n;
   for (size_t n = 0; n < Body(opened).size(); ++n) EXPECT_FALSE(DecodeOpened(Body(opened).first(n))) << n;
@@ -161,17 +173,32 @@ TEST(Setup, PrefixRefusesOtherMagicVersionTypeAndLength) {
     return Prefix(bad);
   };
   EXPECT_FALSE(with(0, 'x'));
-  auto version = with(4, 2);
+  auto version = with(4, 3);
   ASSERT_FALSE(version);
   EXPECT_EQ(version.error().code, ErrorCode::kUsage);
-  EXPECT_NE(version.error().what.find("version 2"), std::string::npos) << version.error().what;
+  EXPECT_NE(version.error().what.find("version 3"), std::string::npos) << version.error().what;
   EXPECT_FALSE(with(6, 0));
-  EXPECT_FALSE(with(6, 4));
+  EXPECT_FALSE(with(6, 13));
   EXPECT_FALSE(with(10, 1));  // a body of 65 KiB
+}
+
+TEST(Setup, EachTypeHasItsOwnLongestBody) {
+  for (uint16_t type = 1; type <= static_cast<uint16_t>(SetupType::kFindings); ++type) {
+    const size_t most = MaxBody(static_cast<SetupType>(type));
+    const bool table = static_cast<SetupType>(type) == SetupType::kTable;
+    EXPECT_LE(most, table ? kMaxTableBody : type <= 7 ? kMaxSetupBody : size_t{40 * 1024}) << type;
+    auto longest = EncodeSetup(static_cast<SetupType>(type), std::vector<std::byte>(most));
+    auto prefix = Prefix(longest);
+    ASSERT_TRUE(prefix) << type;
+    EXPECT_EQ(prefix->body_length, most);
+    EXPECT_FALSE(Prefix(EncodeSetup(static_cast<SetupType>(type), std::vector<std::byte>(most + 1)))) << type;
+  }
 }
 
 TEST(Setup, TheLongestRouteAndOfferFit) {
   OpenMessage m = SomeOpen();
+  m.build = std::string(kMaxBuildBytes, 'b');
+  m.plugin = std::string(kMaxPluginPathBytes, 'p');
   m.source_name = std::string(kMaxNameBytes, 's');
   m.route.assign(kMaxHops, {1, 2, std::string(kMaxNameBytes, 'a'), std::string(kMaxNameBytes, 'b')});
   m.hop = kMaxHops - 1;
@@ -195,6 +222,26 @@ TEST(Setup, BoundsAreHeld) {
   EXPECT_FALSE(changed([](OpenMessage& m) { m.offer.resize(kMaxOfferBytes + 1); }));
   EXPECT_FALSE(changed([](OpenMessage& m) { m.route.clear(); }));  // hop 1 of no route
   EXPECT_TRUE(changed([](OpenMessage& m) { m.route.clear(), m.hop = 0; }));
+}
+
+TEST(Setup, LongBuildsAndPathsAreCutWhereTheyAreWrittenAndRefusedWhereRead) {
+  OpenMessage m = SomeOpen();
+  m.build.assign(kMaxBuildBytes + 1, 'b');
+  m.plugin.assign(kMaxPluginPathBytes + 1, 'p');
+  auto open = DecodeOpen(Body(EncodeOpen(m)));
+  ASSERT_TRUE(open);
+  EXPECT_EQ(open->build.size(), kMaxBuildBytes);
+  EXPECT_EQ(open->plugin.size(), kMaxPluginPathBytes);
+  auto opened = DecodeOpened(Body(EncodeOpened({{}, {}, m.build, m.plugin})));
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(opened->plugin.size(), kMaxPluginPathBytes);
+  // name, offer, then a build of one byte too many and an empty path
+  std::vector<std::byte> longer(16 + 2 + 2 + kMaxBuildBytes + 1 + 2);
+  longer[18] = static_cast<std::byte>(kMaxBuildBytes + 1);
+  EXPECT_FALSE(DecodeOpened(longer));
+  longer.erase(longer.begin() + 20);
+  longer[18] = static_cast<std::byte>(kMaxBuildBytes);
+  EXPECT_TRUE(DecodeOpened(longer));
 }
 
 TEST(Setup, ALongSentenceIsCutWhereItIsWritten) {
