@@ -29,6 +29,7 @@ struct FlowHop {
   TcpSocket socket;
   std::string neighbour;  // at its other end; empty: not on the path
   std::string port;       // this node's, as the path names it; empty: not on the path
+  bool told = false;      // the kernel gave its figures
   bool gone = false;      // the kernel does not know the socket any more
   SocketFacts facts;      // the last known
 };
