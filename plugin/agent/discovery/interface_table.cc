@@ -1,0 +1,190 @@
+#include "agent/discovery/interface_table.h"
+
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+
+#include <algorithm>
+#include <tuple>
+
+namespace relay::agent {
+namespace {
+
+// Of <linux/if.h>, which cannot stand beside <net/if.h>: the driver has a carrier.
+constexpr unsigned kLowerUp = 1U << 16;
+
+// "bridge", "bond": what has this interface. Empty: nobody.
+std::string MasterKind(std::span<const std::byte> link_info) {
+  while (auto attribute = TakeAttribute(link_info)) {
+    if (attribute->type == IFLA_INFO_SLAVE_KIND) return attribute->Text();
+  }
+  return "";
+}
+
+bool IsUsableAddress(uint32_t flags) {
+  // Temporary ones change by the hour: no part of what a node is.
+  if ((flags & (IFA_F_DADFAILED | IFA_F_TEMPORARY)) != 0) return false;
+  return (flags & IFA_F_TENTATIVE) == 0 || (flags & IFA_F_OPTIMISTIC) != 0;
+}
+
+bool IsLinkLocal(const SocketAddress& address) {
+  if (address.family() != AF_INET6) return false;
+  return IN6_IS_ADDR_LINKLOCAL(&reinterpret_cast<const sockaddr_in6*>(address.get())->sin6_addr);
+}
+
+// The interfaces of a route with several next hops.
+void AddNextHops(std::span<const std::byte> hops, std::set<int>& out) {
+  while (true) {
+    rtnexthop hop;
+    if (hops.size() < sizeof hop) return;
+    std::memcpy(&hop, hops.data(), sizeof hop);
+    if (hop.rtnh_len < sizeof hop || hop.rtnh_len > hops.size()) return;
+    out.insert(hop.rtnh_ifindex);
+    hops = hops.subspan(std::min<size_t>(RTNH_ALIGN(hop.rtnh_len), hops.size()));
+  }
+}
+
+}  // namespace
+
+bool Interface::operator==(const Interface& other) const {
+  auto flags = [](const Interface& i) { return std::tuple(i.up, i.loopback, i.wireless, i.enslaved, i.default_route); };
+  return index == other.index && name == other.name && flags(*this) == flags(other) && mtu == other.mtu &&
+         speed_mbit == other.speed_mbit &&
+         std::equal(addresses.begin(), addresses.end(), other.addresses.begin(), other.addresses.end(),
+                    [](const SocketAddress& a, const SocketAddress& b) { return a.SameHost(b); });
+}
+
+InterfaceTable::Touched InterfaceTable::Apply(const NetlinkMessage& message) {
+  Touched touched;
+  switch (message.header.nlmsg_type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
+      ApplyLink(message.body, message.header.nlmsg_type == RTM_DELLINK, touched);
+      break;
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
+      ApplyAddress(message.body, message.header.nlmsg_type == RTM_DELADDR, touched);
+      break;
+    case RTM_NEWROUTE:
+      ApplyRoute(message.body, touched);
+      break;
+    case RTM_DELROUTE:
+      // Another route may still leave there: only a dump can tell.
+      touched.routes = true;
+      break;
+    default:
+      break;
+  }
+  return touched;
+}
+
+void InterfaceTable::ApplyLink(std::span<const std::byte> body, bool gone, Touched& touched) {
+  auto header = TakeHeader<ifinfomsg>(body);
+  // Messages of family bridge tell what a bridge thinks of its port; DELLINK there is no end of the interface.
+  if (!header || header->ifi_family != AF_UNSPEC || header->ifi_index <= 0) return;
+  touched.routes = true;
+  const int index = header->ifi_index;
+  const bool was_up = links_.contains(index) && links_[index].facts.up;
+  if (gone) {
+    touched.lost = links_.erase(index) != 0;
+    return;
+  }
+  Interface& facts = links_[index].facts;
+  facts.index = index;
+  constexpr unsigned kCarries = IFF_UP | IFF_RUNNING | kLowerUp;
+  facts.up = (header->ifi_flags & kCarries) == kCarries;
+  facts.loopback = (header->ifi_flags & IFF_LOOPBACK) != 0;
+  facts.enslaved = false;
+  while (auto attribute = TakeAttribute(body)) {
+    if (attribute->type == IFLA_IFNAME) facts.name = attribute->Text();
+    if (attribute->type == IFLA_MTU) facts.mtu = attribute->As<uint32_t>().value_or(0);
+    if (attribute->type == IFLA_LINKINFO) {
+      const std::string master = MasterKind(attribute->value);
+      facts.enslaved = !master.empty() && master != "vrf";  // a VRF's interfaces keep their own addresses and traffic
+    }
+  }
+  touched.link = index;
+  touched.lost = was_up && !facts.up;
+}
+
+void InterfaceTable::ApplyAddress(std::span<const std::byte> body, bool gone, Touched& touched) {
+  auto header = TakeHeader<ifaddrmsg>(body);
+  if (!header) return;
+  auto link = links_.find(static_cast<int>(header->ifa_index));
+  if (link == links_.end()) return;
+  uint32_t flags = header->ifa_flags;
+  SocketAddress local, other;
+  while (auto attribute = TakeAttribute(body)) {
+    // On a point-to-point interface ADDRESS is the other end's.
+    if (attribute->type == IFA_LOCAL) local = attribute->Address(header->ifa_family);
+    if (attribute->type == IFA_ADDRESS) other = attribute->Address(header->ifa_family);
+    if (attribute->type == IFA_FLAGS) flags = attribute->As<uint32_t>().value_or(flags);
+  }
+  if (local.empty()) local = other;
+  if (local.empty()) return;
+  if (IsLinkLocal(local)) local = local.WithScope(header->ifa_index);
+  const AddressKey key{local.family(), local.HostText()};
+  if (gone || !IsUsableAddress(flags)) {
+    touched.lost = link->second.addresses.erase(key) != 0;
+  } else {
+    link->second.addresses[key] = local;
+  }
+  touched.routes = touched.lost;
+}
+
+void InterfaceTable::ApplyRoute(std::span<const std::byte> body, Touched& touched) {
+  auto header = TakeHeader<rtmsg>(body);
+  if (!header || header->rtm_dst_len != 0 || header->rtm_type != RTN_UNICAST) return;
+  if (header->rtm_family != AF_INET && header->rtm_family != AF_INET6) return;
+  if ((header->rtm_flags & RTM_F_CLONED) != 0) return;
+  uint32_t table = header->rtm_table;
+  std::set<int> interfaces;
+  while (auto attribute = TakeAttribute(body)) {
+    if (attribute->type == RTA_TABLE) table = attribute->As<uint32_t>().value_or(table);
+    if (attribute->type == RTA_OIF) interfaces.insert(attribute->As<int>().value_or(0));
+    if (attribute->type == RTA_MULTIPATH) AddNextHops(attribute->value, interfaces);
+  }
+  if (table == RT_TABLE_LOCAL) return;
+  default_routes_[table].insert(interfaces.begin(), interfaces.end());
+  touched.routes = true;
+}
+
+void InterfaceTable::Clear() {
+  links_.clear();
+  default_routes_.clear();
+}
+
+void InterfaceTable::SetHardware(int index, uint32_t speed_mbit, bool wireless) {
+  auto link = links_.find(index);
+  if (link == links_.end()) return;
+  link->second.facts.speed_mbit = speed_mbit;
+  link->second.facts.wireless = wireless;
+}
+
+std::vector<Interface> InterfaceTable::Interfaces() const {
+  std::set<int> defaults;
+  for (const auto& [table, interfaces] : default_routes_) {
+    if (table == RT_TABLE_MAIN || table == RT_TABLE_DEFAULT) defaults.insert(interfaces.begin(), interfaces.end());
+  }
+  if (defaults.empty()) {
+    for (const auto& [table, interfaces] : default_routes_) defaults.insert(interfaces.begin(), interfaces.end());
+  }
+  std::vector<Interface> out;
+  for (const auto& [index, link] : links_) {
+    if (link.facts.name.empty()) continue;
+    Interface interface = link.facts;
+    interface.default_route = defaults.contains(index);
+    for (const auto& [key, address] : link.addresses) interface.addresses.push_back(address);
+    out.push_back(std::move(interface));
+  }
+  std::sort(out.begin(), out.end(), [](const Interface& a, const Interface& b) { return a.name < b.name; });
+  return out;
+}
+
+std::string InterfaceTable::NameOf(int index) const {
+  auto link = links_.find(index);
+  return link == links_.end() ? "" : link->second.facts.name;
+}
+
+}  // namespace relay::agent
