@@ -59,11 +59,11 @@ void Flows::Opened(const CircuitName& name, FlowRole role, const std::string& pa
   table_.Opened(std::move(opening), clock_.Now());
 }
 
-void Flows::Refresh() {
+void Flows::Refresh() const {
   table_.Refresh([this](const TcpSocket& socket) { return sockets_.Look(socket); });
 }
 
-Flows::Totals Flows::Count() {
+Flows::Totals Flows::Count() const {
   Refresh();
   Totals out;
   for (const Flow& flow : table_.flows()) {
@@ -74,7 +74,7 @@ Flows::Totals Flows::Count() {
   return out;
 }
 
-std::string Flows::Json(const Whose& whose, size_t most_bytes) {
+std::string Flows::Json(const Whose& whose, size_t most_bytes) const {
   Refresh();
   const TimePoint now = clock_.Now();
   JsonArray ports;

@@ -26,7 +26,7 @@ class Flows {
     std::span<const NodePort> ports;
   };
 
-  explicit Flows(const Clock& clock) : clock_(clock) {}
+  explicit Flows(const Clock& clock) : clock_(clock), since_(clock.Now()) {}
 
   // A circuit is open. `sockets` are its hops at this node, asked for their addresses here and now: call it while they
   // are still this process's, before they are handed over or joined. At a relay the one towards the source comes first.
@@ -35,22 +35,25 @@ class Flows {
 
   // For the question "flows": one JSON object, see docs/operating.md. Circuits are told busiest first while they fit
   // into most_bytes (a few hundred bytes each); "circuits_total" counts them all.
-  std::string Json(const Whose& whose, size_t most_bytes);
+  std::string Json(const Whose& whose, size_t most_bytes) const;
 
   // How many circuits have this role here, after asking the kernel.
   struct Totals {
     size_t source = 0, relay = 0, destination = 0;
   };
-  Totals Count();
+  Totals Count() const;
 
-  const FlowTable& table() const { return table_; }
+  // Circuits that were opened since then are known.
+  TimePoint since() const { return since_; }
 
  private:
-  void Refresh();
+  void Refresh() const;
 
   const Clock& clock_;
-  FlowTable table_;
-  SocketDiag sockets_;
+  const TimePoint since_;
+  // Asking changes only what is remembered of the last answer.
+  mutable FlowTable table_;
+  mutable SocketDiag sockets_;
 };
 
 }  // namespace relay::agent
