@@ -20,12 +20,14 @@ struct Port {
   std::vector<SocketAddress> addresses;    // at least one in a declaration
   uint32_t speed_mbit = 0;                 // 0: unknown, ranks last
   PortKind kind = PortKind::kTcp;
+  bool last_resort = false;                // the management LAN: a path takes it when nothing else leads there
 };
 
 struct Node {
-  NodeId id = 0;                           // declared: a hash of the name
+  NodeId id = 0;                           // declared: a hash of the name; discovered: drawn once per node
   std::string name;
   std::vector<Port> ports;
+  bool draining = false;                   // discovered: takes no new circuits through it; paths may begin or end there
 };
 
 struct LinkEnd {
@@ -38,6 +40,8 @@ struct Link {
   uint32_t speed_mbit = 0;                 // declared, else the slower known port's; 0: unknown, ranks last
   uint32_t latency_us = 0;                 // 0: unknown, ranks last among equals
   PortKind kind = PortKind::kTcp;          // kRdma only when both ports are
+  bool last_resort = false;                // one of its ports is, or the link is routed
+  bool routed = false;                     // no common wire: reached through routers that are no nodes of the fabric
 };
 
 struct Fabric {
@@ -51,8 +55,8 @@ Result<Fabric> ParseFabric(std::string_view json, std::string_view file_name);
 // A declaration that ParseFabric reads back as the same fabric.
 std::string PrintFabric(const Fabric& fabric);
 
-// Equal on two agents exactly when they hold the same structure: names, ports with addresses and links, in any order.
-// Speed and latency do not count. Never 0.
+// Equal on two agents exactly when they hold the same structure: names, ports with addresses and links (a routed one is
+// another than one on a wire), in any order. Speed, latency and last resort do not count. Never 0.
 uint64_t AgreementHash(const Fabric& fabric);
 
 // A node's own interface as the kernel shows it.
@@ -75,12 +79,16 @@ struct Path {
   uint32_t width_mbit = 0;                 // slowest link; 0 for a path to oneself
   uint32_t latency_us = 0;                 // sum of the known
   bool rdma = false;                       // every link is; false for a path to oneself
+  bool last_resort = false;                // some link is
 };
 
-// RDMA-capable first, then widest, then fewest links, then fewest links of unknown latency, then lowest latency, then
-// lowest link indices compared from the source on. At most kMaxHops links. Deterministic: every agent with
-// the same file picks the same path. kNoPath names both nodes and what the source does reach.
+// Never through a draining node. Without links of last resort before with them, then RDMA-capable first, then widest,
+// then fewest links, then fewest links of unknown latency, then lowest latency, then lowest link indices compared from
+// the source on. At most kMaxHops links. Deterministic: every agent with the same fabric picks the same path. kNoPath
+// names both nodes and what the source does reach.
 Result<Path> FindPath(const Fabric& fabric, size_t from, size_t to);
+// The best path that uses none of these links: for failover, the next-best that is edge-disjoint from the best.
+Result<Path> FindPathWithout(const Fabric& fabric, size_t from, size_t to, std::span<const size_t> links);
 
 // "A ab--ba B bc--cb C": for logs and sentences.
 std::string PathText(const Fabric& fabric, const Path& path);

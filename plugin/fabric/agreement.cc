@@ -7,7 +7,7 @@ namespace relay::fabric {
 namespace {
 
 // Salts keep a name from standing for an address, and a port for a link.
-enum Salt : uint64_t { kAddressSalt = 1, kPortSalt, kNodeSalt, kLinkSalt };
+enum Salt : uint64_t { kAddressSalt = 1, kPortSalt, kNodeSalt, kLinkSalt, kRoutedLinkSalt };
 
 uint64_t HashAddress(const SocketAddress& address) { return Mix(HashBytes(address.HostText()) ^ kAddressSalt); }
 
@@ -24,7 +24,8 @@ uint64_t HashNode(const Node& node) {
 }
 
 uint64_t HashLink(const Fabric& fabric, const Link& link) {
-  return Mix(Mix(HashBytes(EndText(fabric, link.a))) + Mix(HashBytes(EndText(fabric, link.b))) + kLinkSalt);
+  const uint64_t salt = link.routed ? kRoutedLinkSalt : kLinkSalt;
+  return Mix(Mix(HashBytes(EndText(fabric, link.a))) + Mix(HashBytes(EndText(fabric, link.b))) + salt);
 }
 
 }  // namespace

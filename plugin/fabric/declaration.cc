@@ -9,23 +9,15 @@
 #include "fabric/hash.h"
 #include "fabric/json_tree.h"
 #include "fabric/link_facts.h"
+#include "fabric/names.h"
+#include "fabric/record.h"
 #include "fabric/spelling.h"
 #include "relay/fabric.h"
 
 namespace relay::fabric {
 namespace {
 
-constexpr size_t kMaxNodes = 1024;
-constexpr size_t kMaxPorts = 64;
-constexpr size_t kMaxAddresses = 16;
-constexpr size_t kMaxLinks = kMaxNodes * kMaxPorts / 2;
-
-bool IsName(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxNameBytes && std::all_of(name.begin(), name.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
-  });
-}
+constexpr size_t kMaxLinks = kMaxFabricNodes * kMaxPorts / 2;
 
 std::string Quoted(std::string_view text) {
   constexpr size_t kEnough = 80;
@@ -45,7 +37,7 @@ class Reader {
     if (const JsonValue* name = Find(root, "name")) RELAY_TRY(ReadName(*name, "the fabric's name", fabric_.name));
     const JsonValue* nodes = Find(root, "nodes");
     if (!nodes) return Complain(root, "\"nodes\" is missing");
-    RELAY_TRY(CheckArray(*nodes, "\"nodes\"", kMaxNodes));
+    RELAY_TRY(CheckArray(*nodes, "\"nodes\"", kMaxFabricNodes));
     if (nodes->children.empty()) return Complain(*nodes, "a fabric has at least one node");
     for (const JsonValue& node : nodes->children) RELAY_TRY(ReadNode(node));
     if (const JsonValue* links = Find(root, "links")) {
@@ -119,6 +111,12 @@ class Reader {
     return {};
   }
 
+  Status ReadBoolean(const JsonValue& value, const std::string& what, bool& out) const {
+    RELAY_TRY(CheckKind(value, JsonKind::kBoolean, "\"" + what + "\""));
+    out = value.boolean;
+    return {};
+  }
+
   Status ReadNode(const JsonValue& value) {
     RELAY_TRY(CheckObject(value, "a node", std::array<std::string_view, 2>{"name", "ports"}));
     const JsonValue* name = Find(value, "name");
@@ -139,7 +137,8 @@ class Reader {
   }
 
   Status ReadPort(const JsonValue& value, Node& node) {
-    RELAY_TRY(CheckObject(value, "a port", std::array<std::string_view, 4>{"name", "addresses", "speed", "kind"}));
+    RELAY_TRY(CheckObject(value, "a port",
+                          std::array<std::string_view, 5>{"name", "addresses", "speed", "kind", "last_resort"}));
     const JsonValue* name = Find(value, "name");
     if (!name) return Complain(value, "a port of node " + node.name + " has no \"name\"");
     Port port;
@@ -155,12 +154,14 @@ class Reader {
     RELAY_TRY(ReadAddresses(*addresses, label, port));
     if (const JsonValue* speed = Find(value, "speed")) RELAY_TRY(ReadNumber(*speed, "the speed", port.speed_mbit));
     if (const JsonValue* kind = Find(value, "kind")) RELAY_TRY(ReadKind(*kind, port.kind));
+    if (const JsonValue* last = Find(value, "last_resort"))
+      RELAY_TRY(ReadBoolean(*last, "last_resort", port.last_resort));
     node.ports.push_back(std::move(port));
     return {};
   }
 
   Status ReadAddresses(const JsonValue& value, const std::string& label, Port& port) const {
-    RELAY_TRY(CheckArray(value, "\"addresses\" of port " + label, kMaxAddresses));
+    RELAY_TRY(CheckArray(value, "\"addresses\" of port " + label, kMaxPortAddresses));
     if (value.children.empty()) return Complain(value, "port " + label + " needs at least one address");
     for (const JsonValue& entry : value.children) {
       RELAY_TRY(CheckKind(entry, JsonKind::kString, "an address"));
@@ -190,7 +191,7 @@ class Reader {
   }
 
   Status ReadLink(const JsonValue& value) {
-    RELAY_TRY(CheckObject(value, "a link", std::array<std::string_view, 3>{"ends", "speed", "latency"}));
+    RELAY_TRY(CheckObject(value, "a link", std::array<std::string_view, 4>{"ends", "speed", "latency", "routed"}));
     const JsonValue* ends = Find(value, "ends");
     if (!ends) return Complain(value, "a link has no \"ends\"");
     RELAY_TRY(CheckArray(*ends, "\"ends\"", 2));
@@ -204,6 +205,8 @@ class Reader {
     if (const JsonValue* speed = Find(value, "speed")) RELAY_TRY(ReadNumber(*speed, "the speed", link.speed_mbit));
     if (const JsonValue* latency = Find(value, "latency"))
       RELAY_TRY(ReadNumber(*latency, "the latency", link.latency_us));
+    if (const JsonValue* routed = Find(value, "routed")) RELAY_TRY(ReadBoolean(*routed, "routed", link.routed));
+    link.last_resort = link.routed || PortAt(fabric_, link.a).last_resort || PortAt(fabric_, link.b).last_resort;
     fabric_.links.push_back(link);
     return {};
   }
@@ -240,15 +243,15 @@ class Reader {
       return Complain(
           ends, "the link " + a + " to " + b + " is declared twice, first on line " + std::to_string(known->second));
     }
-    bool common_family = false;
-    for (const SocketAddress& x : PortAt(fabric_, link.a).addresses) {
-      for (const SocketAddress& y : PortAt(fabric_, link.b).addresses) {
-        if (x.SameHost(y)) return Complain(ends, a + " and " + b + " share the address " + x.HostText());
-        common_family |= x.family() == y.family();
+    const Port &x = PortAt(fabric_, link.a), &y = PortAt(fabric_, link.b);
+    if (CanSpeak(x, y)) return {};
+    for (int family : {AF_INET, AF_INET6}) {
+      if (const SocketAddress* shared = SharedAddress(x, y, family)) {
+        return Complain(ends, a + " and " + b + " share the address " + shared->HostText() +
+                                  " and have no other address family in common");
       }
     }
-    if (!common_family) return Complain(ends, a + " and " + b + " have no address family in common (IPv4 or IPv6)");
-    return {};
+    return Complain(ends, a + " and " + b + " have no address family in common (IPv4 or IPv6)");
   }
 
   std::string_view file_;

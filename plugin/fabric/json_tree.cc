@@ -57,7 +57,11 @@ class TreeBuilder {
   explicit TreeBuilder(const Position& position) : position_(position) {}
 
   bool null() { return Leaf(JsonKind::kNull) != nullptr; }
-  bool boolean(bool) { return Leaf(JsonKind::kBoolean) != nullptr; }
+  bool boolean(bool truth) {
+    JsonValue* value = Leaf(JsonKind::kBoolean);
+    if (value) value->boolean = truth;
+    return value != nullptr;
+  }
   bool number_integer(Json::number_integer_t) { return Leaf(JsonKind::kReal) != nullptr; }
   bool number_unsigned(Json::number_unsigned_t number) {
     JsonValue* value = Leaf(JsonKind::kInteger);

@@ -16,6 +16,7 @@ struct JsonValue {
   JsonKind kind = JsonKind::kNull;
   int line = 0;                     // where the value ends; for arrays and objects where it begins
   int key_line = 0;                 // in an object: where its key ends
+  bool boolean = false;             // kBoolean
   uint64_t integer = 0;             // kInteger; negative numbers are kReal
   std::string text;                 // kString
   std::string key;                  // in an object

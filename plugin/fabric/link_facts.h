@@ -1,4 +1,4 @@
-// Small facts about ports and links that reading, printing and searching share.
+// Small facts about ports and links that reading, printing, drawing and searching share.
 #pragma once
 #include <algorithm>
 #include <string>
@@ -14,15 +14,47 @@ inline std::string EndText(const Fabric& fabric, const LinkEnd& end) {
   return fabric.nodes[end.node].name + "/" + PortAt(fabric, end).name;
 }
 
-// The slower port's; where one is unknown, the other's is the better guess.
+// Where one speed is unknown, the other is the better guess.
+inline uint32_t SlowerOf(const Port& a, const Port& b) {
+  const uint32_t x = a.speed_mbit, y = b.speed_mbit;
+  return x == 0 || y == 0 ? std::max(x, y) : std::min(x, y);
+}
+
+// kRdma only when both are.
+inline PortKind CommonKind(const Port& a, const Port& b) {
+  return a.kind == PortKind::kRdma && b.kind == PortKind::kRdma ? PortKind::kRdma : PortKind::kTcp;
+}
+
 inline uint32_t SpeedOfPorts(const Fabric& fabric, const Link& link) {
-  const uint32_t a = PortAt(fabric, link.a).speed_mbit, b = PortAt(fabric, link.b).speed_mbit;
-  return a == 0 || b == 0 ? std::max(a, b) : std::min(a, b);
+  return SlowerOf(PortAt(fabric, link.a), PortAt(fabric, link.b));
 }
 
 inline PortKind KindOfPorts(const Fabric& fabric, const Link& link) {
-  const bool rdma = PortAt(fabric, link.a).kind == PortKind::kRdma && PortAt(fabric, link.b).kind == PortKind::kRdma;
-  return rdma ? PortKind::kRdma : PortKind::kTcp;
+  return CommonKind(PortAt(fabric, link.a), PortAt(fabric, link.b));
+}
+
+inline bool HasFamily(const Port& port, int family) {
+  return std::any_of(port.addresses.begin(), port.addresses.end(),
+                     [&](const SocketAddress& address) { return address.family() == family; });
+}
+
+// The first address of this family that both ports have; nullptr: none.
+inline const SocketAddress* SharedAddress(const Port& a, const Port& b, int family) {
+  for (const SocketAddress& address : a.addresses) {
+    if (address.family() != family) continue;
+    for (const SocketAddress& other : b.addresses) {
+      if (address.SameHost(other)) return &address;
+    }
+  }
+  return nullptr;
+}
+
+// A family in which both have addresses and none in common: two ports that share one hear themselves instead of the
+// other.
+inline bool CanSpeak(const Port& a, const Port& b) {
+  return std::ranges::any_of(std::initializer_list<int>{AF_INET, AF_INET6}, [&](int family) {
+    return HasFamily(a, family) && HasFamily(b, family) && !SharedAddress(a, b, family);
+  });
 }
 
 }  // namespace relay::fabric

@@ -30,6 +30,7 @@ std::string PrintPort(const Port& port) {
   out += "]";
   if (port.speed_mbit != 0) out += ", \"speed\": " + std::to_string(port.speed_mbit);
   if (port.kind == PortKind::kRdma) out += ", \"kind\": \"rdma\"";
+  if (port.last_resort) out += ", \"last_resort\": true";
   return out + "}";
 }
 
@@ -37,6 +38,7 @@ std::string PrintLink(const Fabric& fabric, const Link& link) {
   std::string out = "{\"ends\": [" + Quote(EndText(fabric, link.a)) + ", " + Quote(EndText(fabric, link.b)) + "]";
   if (link.speed_mbit != SpeedOfPorts(fabric, link)) out += ", \"speed\": " + std::to_string(link.speed_mbit);
   if (link.latency_us != 0) out += ", \"latency\": " + std::to_string(link.latency_us);
+  if (link.routed) out += ", \"routed\": true";
   return out + "}";
 }
 

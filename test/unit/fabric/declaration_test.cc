@@ -134,7 +134,8 @@ TEST(Declaration, ALinkJoinsTwoKnownPortsOfTwoNodesOnce) {
             "f.json:6: \"By\" is not an end of a link: write it like \"A/eth1\", node and port");
   EXPECT_EQ(Complaint(Pair("\"1.1.1.1\"", "\"fe80::1\"", good)),
             "f.json:5: A/x and B/y have no address family in common (IPv4 or IPv6)");
-  EXPECT_EQ(Complaint(Pair("\"1.1.1.1\"", "\"1.1.1.1\"", good)), "f.json:5: A/x and B/y share the address 1.1.1.1");
+  EXPECT_EQ(Complaint(Pair("\"1.1.1.1\"", "\"1.1.1.1\"", good)),
+            "f.json:5: A/x and B/y share the address 1.1.1.1 and have no other address family in common");
 }
 
 TEST(Declaration, ASyntaxErrorNamesItsLine) {
@@ -152,8 +153,8 @@ TEST(Declaration, ANumberIsOnTheLineWhereItStandsThoughTheReaderLooksPastIt) {
 TEST(Declaration, DepthAndSizesAreBounded) {
   EXPECT_THAT(Complaint(std::string(1000000, '[')), HasSubstr("nested too deeply"));
   std::string nodes;
-  for (int i = 0; i < 1025; ++i) nodes += (i ? ",{\"name\":\"n" : "{\"name\":\"n") + std::to_string(i) + "\"}";
-  EXPECT_THAT(Complaint("{\"version\":1,\"nodes\":[" + nodes + "]}"), HasSubstr("more than the limit of 1024"));
+  for (int i = 0; i < 20001; ++i) nodes += (i ? ",{\"name\":\"n" : "{\"name\":\"n") + std::to_string(i) + "\"}";
+  EXPECT_THAT(Complaint("{\"version\":1,\"nodes\":[" + nodes + "]}"), HasSubstr("more than the limit of 20000"));
   std::string keys = "{\"version\":1";
   for (int i = 0; i < 200; ++i) keys += ",\"k" + std::to_string(i) + "\":1";
   EXPECT_THAT(Complaint(keys + "}"), HasSubstr("too many keys"));
