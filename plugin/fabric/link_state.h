@@ -79,8 +79,8 @@ class LinkState {
   };
   struct Counts {
     uint64_t records_sent = 0, records_received = 0, records_new = 0, records_old = 0, forged = 0, aged_out = 0;
-    uint64_t no_room = 0;       // records of nodes beyond most_nodes or most_bytes
-    uint64_t duels = 0;         // times that the own record came back newer than it was sent
+    uint64_t no_room = 0;  // records of nodes beyond most_nodes or most_bytes
+    uint64_t duels = 0;    // times that the own record came back newer than it was sent
     uint64_t messages_sent = 0;
   };
 
@@ -150,8 +150,8 @@ class LinkState {
   size_t bytes_ = 0;  // of all sealed records held
   std::map<SessionId, Session> sessions_;
   TimePoint refresh_due_ = TimePoint::max(), aging_due_ = TimePoint::max();
-  TimePoint flood_credit_{};                // up to when floods of the own record are spoken for
-  std::optional<TimePoint> flood_due_;      // of a change that waits
+  TimePoint flood_credit_{};            // up to when floods of the own record are spoken for
+  std::optional<TimePoint> flood_due_;  // of a change that waits
   TimePoint duels_since_ = TimePoint::min(), contested_until_{};
   int duels_ = 0;
   bool contested_ = false;

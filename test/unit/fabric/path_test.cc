@@ -4,10 +4,9 @@
 
 #include <chrono>
 #include <set>
-#include <tuple>
 
 #include "fabric/path_search.h"
-#include "unit/fabric/sample_fabrics.h"
+#include "unit/fabric/path_oracle.h"
 
 namespace relay::fabric {
 namespace {
@@ -85,58 +84,48 @@ TEST(FindPath, RefusesPathsThatNoSourceRouteHolds) {
   EXPECT_THAT(FindPath(maker.fabric(), 0, kMaxHops + 1).error().what, HasSubstr("65 links, more than the limit of 64"));
 }
 
-// Smaller is better.
-using Cost = std::tuple<bool, int64_t, size_t, size_t, uint64_t, std::vector<size_t>>;
-
-Cost CostOf(const Fabric& fabric, const std::vector<size_t>& links) {
-  bool tcp = false;
-  int64_t width = INT64_MAX;
-  size_t unknown = 0;
-  uint64_t latency = 0;
-  for (size_t i : links) {
-    const Link& link = fabric.links[i];
-    tcp |= link.kind != PortKind::kRdma;
-    width = std::min<int64_t>(width, link.speed_mbit);
-    unknown += link.latency_us == 0;
-    latency += link.latency_us;
-  }
-  return {tcp, -width, links.size(), unknown, latency, links};
+TEST(FindPath, ALastResortIsTakenWhenNothingElseLeadsThere) {
+  FabricMaker maker(4);
+  maker.Join(0, 2, 100000, 1, PortKind::kRdma).AsLastResort().Join(0, 1, 10).Join(1, 2, 10);
+  const Path relayed = FindPath(maker.fabric(), 0, 2).value();
+  EXPECT_THAT(relayed.links, ElementsAre(1, 2)) << "a LAN never beats a relayed cable, however fast it says it is";
+  EXPECT_FALSE(relayed.last_resort);
+  maker.Join(2, 3, 100).AsLastResort();
+  const Path lan = FindPath(maker.fabric(), 0, 3).value();
+  EXPECT_THAT(lan.nodes, ElementsAre(0, 2, 3));
+  EXPECT_TRUE(lan.last_resort);
 }
 
-// Every loop-free way, one by one.
-void Enumerate(const Fabric& fabric, size_t at, size_t to, std::set<size_t>& seen, std::vector<size_t>& links,
-               std::optional<Cost>& best) {
-  if (at == to) {
-    Cost cost = CostOf(fabric, links);
-    if (!best || cost < *best) best = std::move(cost);
-    return;
-  }
-  for (size_t i = 0; i < fabric.links.size(); ++i) {
-    const Link& link = fabric.links[i];
-    if (link.a.node != at && link.b.node != at) continue;
-    const size_t next = link.a.node == at ? link.b.node : link.a.node;
-    if (!seen.insert(next).second) continue;
-    links.push_back(i);
-    Enumerate(fabric, next, to, seen, links, best);
-    links.pop_back();
-    seen.erase(next);
-  }
+TEST(FindPath, NeverLeadsThroughADrainingNode) {
+  FabricMaker maker(4);
+  maker.Join(0, 1, 1000).Join(1, 2, 1000).Join(0, 3, 1).Join(3, 2, 1);
+  maker.Drain(1);
+  EXPECT_THAT(FindPath(maker.fabric(), 0, 2)->nodes, ElementsAre(0, 3, 2));
+  EXPECT_THAT(FindPath(maker.fabric(), 0, 1)->nodes, ElementsAre(0, 1)) << "it may end there";
+  EXPECT_THAT(FindPath(maker.fabric(), 1, 2)->nodes, ElementsAre(1, 2)) << "and begin";
+  maker.Drain(3);
+  EXPECT_EQ(FindPath(maker.fabric(), 0, 2).error().what,
+            "no path from N0 to N2: the links of N0 reach only N1, N3, of which N1, N3 drain and take nothing through");
 }
 
-Fabric ArbitraryFabric() {
-  const auto nodes = *rc::gen::inRange<size_t>(2, 7);
-  FabricMaker maker(nodes);
-  const auto links = *rc::gen::inRange<size_t>(0, 12);
-  // Where all links are alike, only the order of links tells paths apart.
-  const auto alike = *rc::gen::arbitrary<bool>();
-  for (size_t i = 0; i < links; ++i) {
-    const auto x = *rc::gen::inRange<size_t>(0, nodes);
-    const auto y = (x + *rc::gen::inRange<size_t>(1, nodes)) % nodes;
-    const auto speed = alike ? 10 : *rc::gen::element<uint32_t>(0, 10, 100);
-    const auto latency = alike ? 1 : *rc::gen::element<uint32_t>(0, 1, 2);
-    maker.Join(x, y, speed, latency, !alike && *rc::gen::arbitrary<bool>() ? PortKind::kRdma : PortKind::kTcp);
-  }
-  return maker.fabric();
+TEST(FindPathWithout, IsTheNextBestThatSharesNoLink) {
+  FabricMaker maker(3);
+  maker.Join(0, 2, 100).Join(0, 2, 100).Join(0, 1, 50).Join(1, 2, 50);
+  EXPECT_THAT(FindPathWithout(maker.fabric(), 0, 2, {})->links, ElementsAre(0));
+  EXPECT_THAT(FindPathWithout(maker.fabric(), 0, 2, std::vector<size_t>{0})->links, ElementsAre(1));
+  EXPECT_THAT(FindPathWithout(maker.fabric(), 0, 2, std::vector<size_t>{0, 1})->links, ElementsAre(2, 3));
+  EXPECT_EQ(FindPathWithout(maker.fabric(), 0, 2, std::vector<size_t>{0, 1, 3}).error().what,
+            "no path from N0 to N2: the links of N0 reach only N1, without N0-N2 (N0/p0 to N2/p0), N0-N2 (N0/p1 to "
+            "N2/p1), N1-N2 (N1/p1 to N2/p2)");
+}
+
+TEST(FindPath, WhereTheWidestWayIsTooLongTheWidestThatIsNotIsTaken) {
+  FabricMaker maker(kMaxHops + 2);
+  for (size_t i = 0; i <= kMaxHops; ++i) maker.Join(i, i + 1, 1000);
+  maker.Join(0, 2, 20).Join(1, 3, 10).Join(0, kMaxHops + 1, 5);
+  const Path path = FindPath(maker.fabric(), 0, kMaxHops + 1).value();
+  EXPECT_EQ(path.width_mbit, 20u);
+  EXPECT_EQ(path.links.size(), kMaxHops);
 }
 
 void ExpectLoopFree(const Fabric& fabric, const Path& path, size_t from, size_t to) {
@@ -156,19 +145,31 @@ RC_GTEST_PROP(PathProperty, IsLoopFreeAndTheBestOfAllWays, ()) {
   PathSearch search(fabric, from);
   for (size_t to = 0; to < fabric.nodes.size(); ++to) {
     if (to == from) continue;
-    std::set<size_t> seen{from};
-    std::vector<size_t> links;
-    std::optional<Cost> best;
-    Enumerate(fabric, from, to, seen, links, best);
-    const auto path = search.To(to);
+    const auto best = Oracle(fabric, to).BestFrom(from);
+    const auto path = search.To(fabric, to);
     RC_ASSERT(path.has_value() == best.has_value());
     if (!best) continue;
     ExpectLoopFree(fabric, *path, from, to);
     RC_ASSERT(CostOf(fabric, path->links) == *best);
-    RC_ASSERT(path->rdma == !std::get<0>(*best));
-    RC_ASSERT(int64_t{path->width_mbit} == -std::get<1>(*best));
+    RC_ASSERT(path->last_resort == std::get<0>(*best));
+    RC_ASSERT(path->rdma == !std::get<1>(*best));
+    RC_ASSERT(int64_t{path->width_mbit} == -std::get<2>(*best));
+    RC_ASSERT(path->latency_us == std::get<5>(*best));
     RC_ASSERT(path->links == FindPath(fabric, from, to)->links);
   }
+}
+
+RC_GTEST_PROP(PathProperty, TheNextBestIsTheBestOfWhatSharesNoLinkWithTheBest, ()) {
+  const Fabric fabric = ArbitraryFabric();
+  const auto from = *rc::gen::inRange<size_t>(0, fabric.nodes.size());
+  const auto to = (from + *rc::gen::inRange<size_t>(1, fabric.nodes.size())) % fabric.nodes.size();
+  std::set<size_t> used;
+  while (const auto path = FindPathWithout(fabric, from, to, std::vector(used.begin(), used.end()))) {
+    ExpectLoopFree(fabric, *path, from, to);
+    RC_ASSERT(CostOf(fabric, path->links) == Oracle(fabric, to, used).BestFrom(from).value());
+    for (size_t link : path->links) RC_ASSERT(used.insert(link).second);
+  }
+  RC_ASSERT(!Oracle(fabric, to, used).BestFrom(from).has_value());
 }
 
 TEST(PathSearch, ReachesTenThousandNodesOverFiftyThousandLinksQuickly) {
@@ -184,7 +185,7 @@ TEST(PathSearch, ReachesTenThousandNodesOverFiftyThousandLinksQuickly) {
   const auto begin = std::chrono::steady_clock::now();
   PathSearch search(maker.fabric(), 0);
   size_t reached = 0;
-  for (size_t to = 0; to < kNodes; ++to) reached += search.To(to).has_value();
+  for (size_t to = 0; to < kNodes; ++to) reached += search.To(maker.fabric(), to).has_value();
   const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
   EXPECT_GT(reached, kNodes * 9 / 10);
   RecordProperty("milliseconds", std::to_string(took.count()));

@@ -35,6 +35,15 @@ class FabricMaker {
     fabric_.links.push_back({AddPort(x, kind), AddPort(y, kind), speed, latency, kind});
     return *this;
   }
+  // Makes the link joined last one of last resort.
+  FabricMaker& AsLastResort() {
+    fabric_.links.back().last_resort = true;
+    return *this;
+  }
+  FabricMaker& Drain(size_t node) {
+    fabric_.nodes[node].draining = true;
+    return *this;
+  }
   const Fabric& fabric() const { return fabric_; }
 
  private:
