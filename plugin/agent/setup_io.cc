@@ -19,6 +19,7 @@ Result<Progress> SetupReader::Read(int fd) {
     if (!in_head || got_ < kSetupPrefixBytes) continue;
     auto prefix = DecodeSetupPrefix(head_);
     RELAY_TRY(prefix);
+    if (prefix->body_length > kMaxSetupBody) return Fail(ErrorCode::kRemote, "a message that belongs to a session");
     prefix_ = *prefix;
     body_.resize(prefix_.body_length);
   }
@@ -39,6 +40,15 @@ bool WriteWhole(int fd, std::span<const std::byte> bytes) {
   SetupWriter writer({bytes.begin(), bytes.end()});
   auto progress = writer.Write(fd);
   return progress && *progress == Progress::kDone;
+}
+
+void SayLastWords(int fd, std::span<const std::byte> bytes) {
+  WriteWhole(fd, bytes);
+  shutdown(fd, SHUT_WR);
+  // Unread bytes would make the kernel reset the connection and the last words with it.
+  char unread[4096];
+  for (int i = 0; i < 16 && recv(fd, unread, sizeof unread, MSG_DONTWAIT) > 0; ++i) {
+  }
 }
 
 }  // namespace relay::agent

@@ -10,8 +10,8 @@ namespace relay::agent {
 
 class SetupReader {
  public:
-  // kDone: type() and body() are valid. Another version of the other side is kUsage; the end of the stream and bytes
-  // that are no set-up message are kRemote.
+  // kDone: type() and body() are valid. Another version of the other side is kUsage; the end of the stream, bytes
+  // that are no set-up message, and a body above kMaxSetupBody are kRemote.
   Result<Progress> Read(int fd);
   bool began() const { return got_ > 0; }
   SetupType type() const { return prefix_.type; }
@@ -34,7 +34,9 @@ class SetupWriter {
   size_t sent_ = 0;
 };
 
-// For the last words on a socket that has carried little so far: its buffer takes them whole or it is broken.
+// For what is said on a socket that has carried little so far: its buffer takes it whole or it is broken.
 bool WriteWhole(int fd, std::span<const std::byte> bytes);
+// The last words before the socket is closed: they arrive, whatever the other side has sent unread.
+void SayLastWords(int fd, std::span<const std::byte> bytes);
 
 }  // namespace relay::agent

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/budget.h"
 #include "agent/discovery/adjacency.h"
 #include "agent/trust/key.h"
 #include "base/event_loop.h"
@@ -71,10 +72,17 @@ class SessionDesk {
     std::vector<std::byte> body;        // of the SESSION message
     std::string near_port;              // interface of the listener
     SocketAddress from, to;
+    std::shared_ptr<const Key> secret = {};  // of this call; null: the fabric is open
+    NodeId proven = 0;                  // whose proof the handshake had; 0: the fabric is open
+    Budget::Lease lease = {};           // of its descriptor
   };
+  // Takes the call, waits a moment for discovery to find who calls, or refuses in a sentence.
   void Accepted(Call call);
 
+  // Queued: leaves with the next turn of the loop. Nothing happens when the session is gone.
   void Send(SessionId session, const fabric::LinkStateMessage& message);
+  // Ends a session whose other end misbehaves: soon, not in this call. It is dialled again later.
+  void Drop(SessionId session, const std::string& why);
   // Asks every agent that sessions lead to; `done` gets what came back within `patience`, this node's own first.
   void Survey(const std::string& question, Duration patience, std::function<void(std::vector<Finding>)> done);
   void SetKey(std::shared_ptr<const Key> key);  // SIGHUP: for sessions and calls from now on

@@ -1,0 +1,46 @@
+#include "agent/session/session_desk.h"
+
+#include <algorithm>
+
+#include "agent/session/lines.h"
+
+namespace relay::agent {
+
+static_assert(fabric::kMaxLinkStateBytes <= kMaxTableBody);
+
+SessionDesk::SessionDesk(EventLoop& loop, Self self, Hooks hooks, Counters& counters)
+    : inner_(std::make_unique<Inner>(loop, std::move(self), std::move(hooks), counters)) {}
+
+SessionDesk::~SessionDesk() = default;
+
+void SessionDesk::Found(const Adjacent& adjacent) { inner_->Found(adjacent); }
+
+void SessionDesk::Lost(const Adjacent& adjacent, const std::string& why) { inner_->Lost(adjacent, why); }
+
+void SessionDesk::Accepted(Call call) { inner_->Accepted(std::move(call)); }
+
+void SessionDesk::Send(SessionId session, const fabric::LinkStateMessage& message) {
+  if (inner_->FindLine(session) == nullptr) return;
+  Add(inner_->counters.link_state_sent);
+  inner_->Send(session, SetupType::kTable, fabric::EncodeLinkState(message));
+}
+
+void SessionDesk::Drop(SessionId session, const std::string& why) {
+  if (Line* line = inner_->FindLine(session)) line->session->End(why);
+}
+
+void SessionDesk::Survey(const std::string& question, Duration patience,
+                         std::function<void(std::vector<Finding>)> done) {
+  inner_->surveys.Ask(question, patience, std::move(done), inner_->loop.clock().Now());
+  inner_->TickSurveys();
+}
+
+void SessionDesk::SetKey(std::shared_ptr<const Key> key) { inner_->self.key = std::move(key); }
+
+std::vector<SessionFacts> SessionDesk::sessions() const {
+  std::vector<SessionFacts> out;
+  for (const auto& [id, key] : inner_->line_of_session) out.push_back(inner_->lines.at(key).facts);
+  return out;
+}
+
+}  // namespace relay::agent
