@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "agent/discovery/adjacency.h"
+#include "agent/discovery/hello_counts.h"
 #include "agent/discovery/interfaces.h"
 #include "base/event_loop.h"
 #include "relay/counters.h"
@@ -25,7 +26,8 @@ struct DiscoveryOptions {
 class Discovery {
  public:
   struct Hooks {
-    // The ports that carry data now: chosen, up, with an address. A cable that was pulled takes its port away.
+    // The ports that carry data now: chosen, up, with an address. A cable that was pulled takes its port away. `lost`
+    // comes before the list without that port, `found` after the list with it.
     std::function<void(const std::vector<fabric::Port>&)> ports;
     // Both sides hear each other; the same again with another incarnation or address replaces it.
     std::function<void(const Adjacent&)> found;
@@ -37,7 +39,7 @@ class Discovery {
     std::function<bool(const SocketAddress&)> is_own_fabric;
   };
 
-  // `hooks.ports` is called once before it returns. The loop outlives it.
+  // `hooks.ports` is called once before it returns. The loop and the counters outlive it; no hook destroys it.
   static Result<std::unique_ptr<Discovery>> Start(EventLoop& loop, DiscoveryOptions options, Hooks hooks,
                                                   Counters& counters);
   virtual ~Discovery() = default;
@@ -50,6 +52,7 @@ class Discovery {
   virtual void Leave() = 0;
   // Addresses of this node that a peer beyond routers may try: those of its ports, then the default route's.
   virtual std::vector<SocketAddress> Reachable() const = 0;
+  virtual const HelloCounts& counts() const = 0;
   // For sentences and status: "ab: heard B/ba, 2 hellos/s"; refused interfaces with the reason.
   virtual std::string Describe() const = 0;
 };

@@ -28,11 +28,6 @@ bool IsUsableAddress(uint32_t flags) {
   return (flags & IFA_F_TENTATIVE) == 0 || (flags & IFA_F_OPTIMISTIC) != 0;
 }
 
-bool IsLinkLocal(const SocketAddress& address) {
-  if (address.family() != AF_INET6) return false;
-  return IN6_IS_ADDR_LINKLOCAL(&reinterpret_cast<const sockaddr_in6*>(address.get())->sin6_addr);
-}
-
 // The interfaces of a route with several next hops.
 void AddNextHops(std::span<const std::byte> hops, std::set<int>& out) {
   while (true) {
@@ -123,7 +118,7 @@ void InterfaceTable::ApplyAddress(std::span<const std::byte> body, bool gone, To
   }
   if (local.empty()) local = other;
   if (local.empty()) return;
-  if (IsLinkLocal(local)) local = local.WithScope(header->ifa_index);
+  if (local.IsLinkLocal()) local = local.WithScope(header->ifa_index);
   const AddressKey key{local.family(), local.HostText()};
   if (gone || !IsUsableAddress(flags)) {
     touched.lost = link->second.addresses.erase(key) != 0;

@@ -1,0 +1,91 @@
+// The neighbours on this node's wires: heard, heard back, silent. Fed with hellos and times; says when hellos leave.
+// Pure. One thread.
+//
+// An adjacency is a pair of ports. It stands while the other port's hellos name this one, and ends after kSilence
+// without any, or with the first hello that no longer names it: then the other side has not heard this one for so long.
+#pragma once
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/discovery/adjacency.h"
+#include "agent/discovery/hello_counts.h"
+#include "agent/discovery/hello_gate.h"
+#include "agent/discovery/hello_schedule.h"
+
+namespace relay::agent {
+
+class WireAdjacencies {
+ public:
+  struct Self {
+    NodeId node = 0;
+    uint64_t incarnation = 0;
+    std::string name;
+    uint16_t agent_port = 0;
+  };
+  // Called from the methods below; must not call back into them.
+  struct Hooks {
+    // To everyone on that port's wire, over every family that it has. The sequence is the sender's to fill in.
+    std::function<void(const std::string& port, const Hello&)> send;
+    std::function<void(const Adjacent&)> found;
+    std::function<void(const Adjacent&, const std::string& why)> lost;
+  };
+  WireAdjacencies(Self self, Hooks hooks, HelloCounts& counts);
+
+  // A port is there, or has one family more. `link_local`: it has an IPv6 link-local address, so that a neighbour heard
+  // over IPv4 first is likely to be heard over that in a moment.
+  void PortUp(const std::string& port, bool link_local, TimePoint now);
+  void PortDown(const std::string& port, const std::string& why);
+  // One that HelloGate has admitted.
+  void Receive(const HelloArrival& arrival, const Hello& hello, TimePoint now);
+  // Sends and ages what is due; returns when to be called again.
+  TimePoint Tick(TimePoint now);
+  // Tells everybody that this agent ends.
+  void Leave();
+
+  bool IsAdjacent(NodeId node) const;
+  bool IsAdjacent(const std::string& near_port, NodeId node) const;
+  // "ab: B/ba at fe80::1, hears us; C/cx, does not hear us"
+  std::string Describe(const std::string& port) const;
+
+ private:
+  // An address over which a neighbour is heard.
+  struct Sighting {
+    SocketAddress from, to;
+    TimePoint heard{};
+  };
+  struct Heard {
+    uint64_t incarnation = 0, sequence = 0;
+    std::string name;
+    uint16_t agent_port = 0;
+    bool names_us = false;
+    TimePoint first{};
+    std::vector<Sighting> sightings;
+    std::optional<Adjacent> told;  // as `found` said it
+    TimePoint heard() const;
+  };
+  struct Port {
+    HelloSchedule schedule;
+    TimePoint up{};
+    bool link_local = false;
+    std::map<PortName, Heard> heard;
+  };
+  using HeardOn = std::pair<const PortName, Heard>;
+
+  Heard* Note(Port& port, const PortName& far, TimePoint now);
+  void See(Heard& heard, const HelloArrival& arrival, TimePoint now);
+  void Settle(const std::string& name, Port& port, HeardOn& entry, TimePoint now);
+  void Drop(Heard& heard, const std::string& why);
+  void Age(const std::string& name, Port& port, TimePoint now);
+  void Say(const std::string& name, const Port& port, TimePoint now, bool leaving);
+  Duration Spread(const Port& port) const;
+
+  const Self self_;
+  const Hooks hooks_;
+  HelloCounts& counts_;
+  std::map<std::string, Port> ports_;
+};
+
+}  // namespace relay::agent
