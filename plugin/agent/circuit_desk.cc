@@ -1,5 +1,8 @@
 #include "agent/circuit_desk.h"
 
+#include <sys/socket.h>
+
+#include <algorithm>
 #include <cinttypes>
 
 #include "agent/control_server.h"
@@ -9,8 +12,15 @@
 namespace relay::agent {
 namespace {
 
-constexpr size_t kMostIncoming = 1024;
-constexpr Duration kComplaintPause = std::chrono::seconds(1);
+constexpr size_t kMostGreeting = 1024;
+constexpr size_t kMostTaken = 4096;  // whose OPEN was read and which are not open yet
+
+SocketAddress LocalAddress(int fd) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &size);
+  return SocketAddress::From(reinterpret_cast<sockaddr*>(&storage));
+}
 
 }  // namespace
 
@@ -24,11 +34,14 @@ void CircuitDesk::Connect(ClientId client, uint64_t request, const control::Conn
                           : "the agent of " + services_.node.name() + " has no descriptor left: raise its `ulimit -n`";
     return Answer(key, tl::unexpected(Refuse(services_.node, code, Again::kMayHelp, std::move(why))));
   }
+  const ClientSession* session = services_.clients.Find(client);
+  Outgoing::Request asked{connect, session ? session->hello().build : "", session ? session->hello().plugin : ""};
   auto held = std::make_shared<Budget::Lease>(std::move(*lease));
-  outgoing_[key] = std::make_unique<Outgoing>(services_, connect, [this, key, held](Outgoing::Outcome outcome) {
-    auto ended = outgoing_.extract(key);
-    Answer(key, std::move(outcome));
-  });
+  outgoing_[key] =
+      std::make_unique<Outgoing>(services_, std::move(asked), [this, key, held](Outgoing::Outcome outcome) {
+        auto ended = outgoing_.extract(key);
+        Answer(key, std::move(outcome));
+      });
 }
 
 void CircuitDesk::Answer(Request request, Outgoing::Outcome outcome) {
@@ -51,39 +64,64 @@ void CircuitDesk::DropClient(ClientId client) {
   outgoing_.erase(outgoing_.lower_bound({client, 0}), outgoing_.upper_bound({client, UINT64_MAX}));
 }
 
-void CircuitDesk::Accepted(size_t port, transport::tcp::Accepted accepted) {
-  if (incoming_.size() >= kMostIncoming) {
-    Misbehaved(accepted.from, "too many half-open calls, the oldest is dropped");
-    incoming_.erase(incoming_.begin());
-  }
-  auto lease = services_.budget.Take(1);
+void CircuitDesk::Accepted(const std::string& interface, transport::tcp::Accepted accepted) {
+  auto lease = MakeRoom();
   if (!lease) {
-    Misbehaved(accepted.from, "no descriptor is left for another call: raise `ulimit -n`");
-    return;
+    Add(services_.counters.circuits_refused);
+    return log_.Warn("descriptors", "call from " + accepted.from.HostText() +
+                                        ": no descriptor is left for another call: raise `ulimit -n`");
   }
-  uint64_t id = next_incoming_++;
-  SocketAddress from = accepted.from;
-  Incoming::Call call{std::move(accepted.fd), {port, from}, std::move(*lease)};
-  auto incoming = std::make_unique<Incoming>(services_, std::move(call), [this, id, from](const std::string& how) {
-    auto ended = incoming_.extract(id);
-    if (!how.empty()) Misbehaved(from, how);
-  });
-  auto started = incoming->Start();
-  if (started) incoming_[id] = std::move(incoming);
+  const uint64_t id = next_incoming_++;
+  const std::string host = accepted.from.HostText();
+  Arrival arrival{interface, accepted.from, LocalAddress(accepted.fd.get())};
+  Incoming::Hooks hooks{log_, [this, id] { return Greeted(id); }, on_session_,
+                        [this, id] {
+                          StopGreeting(id);
+                          auto ended = incoming_.extract(id);
+                        }};
+  auto incoming = std::make_unique<Incoming>(
+      services_, Incoming::Call{std::move(accepted.fd), std::move(arrival), std::move(*lease), key_}, std::move(hooks));
+  if (!incoming->Start()) return;
+  incoming_[id] = std::move(incoming);
+  greeting_[id] = host;
+  greeting_of_[host].insert(id);
 }
 
-// A flood of bad calls must not become a flood of lines.
-void CircuitDesk::Misbehaved(const SocketAddress& from, const std::string& how) {
+std::optional<Budget::Lease> CircuitDesk::MakeRoom() {
+  // Half of the descriptors stay for circuits, whoever calls.
+  const size_t most = std::clamp<size_t>(services_.budget.limit() / 2, 1, kMostGreeting);
+  if (greeting_.size() >= most) EndOneGreeting();
+  auto lease = services_.budget.Take(1);
+  if (lease || greeting_.empty()) return lease;
+  EndOneGreeting();
+  return services_.budget.Take(1);
+}
+
+void CircuitDesk::EndOneGreeting() {
+  const auto most = std::max_element(greeting_of_.begin(), greeting_of_.end(), [](const auto& a, const auto& b) {
+    return std::pair(a.second.size(), *b.second.begin()) < std::pair(b.second.size(), *a.second.begin());
+  });
+  const uint64_t oldest = *most->second.begin();
   Add(services_.counters.circuits_refused);
-  TimePoint now = services_.loop.clock().Now();
-  if (last_complaint_ != TimePoint{} && now - last_complaint_ < kComplaintPause) {
-    ++complaints_kept_back_;
-    return;
-  }
-  RELAY_WARN("call from %s: %s (and %" PRIu64 " others since the last such line)", from.HostText().c_str(), how.c_str(),
-             complaints_kept_back_);
-  last_complaint_ = now;
-  complaints_kept_back_ = 0;
+  Add(services_.counters.calls_refused_share);
+  log_.Warn("share", "call from " + most->first + ": too many half-open calls, its oldest of " +
+                         std::to_string(most->second.size()) + " is ended");
+  StopGreeting(oldest);
+  incoming_.erase(oldest);
+}
+
+bool CircuitDesk::Greeted(uint64_t id) {
+  StopGreeting(id);
+  return incoming_.size() - greeting_.size() <= kMostTaken;
+}
+
+void CircuitDesk::StopGreeting(uint64_t id) {
+  auto it = greeting_.find(id);
+  if (it == greeting_.end()) return;
+  auto host = greeting_of_.find(it->second);
+  host->second.erase(id);
+  if (host->second.empty()) greeting_of_.erase(host);
+  greeting_.erase(it);
 }
 
 }  // namespace relay::agent

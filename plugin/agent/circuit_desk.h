@@ -1,8 +1,11 @@
 // The circuits that are being set up at this node: those its clients ask for and those its neighbours ask for.
-// Half-open ones are bounded, the oldest give way.
+// Calls that still greet are bounded in number and in descriptors: where there are too many, the oldest of the address
+// with the most gives way, so that a flood from one address leaves the others their room.
 #pragma once
 #include <map>
 #include <memory>
+#include <set>
+#include <string>
 
 #include "agent/incoming.h"
 #include "agent/outgoing.h"
@@ -12,26 +15,38 @@ namespace relay::agent {
 
 class CircuitDesk {
  public:
-  explicit CircuitDesk(const Services& services) : services_(services) {}
+  explicit CircuitDesk(const Services& services) : services_(services), log_(services.loop.clock()) {}
+
+  // For calls from now on. Null: the fabric is open.
+  void set_key(std::shared_ptr<const Key> key) { key_ = std::move(key); }
+  // Who takes calls that begin with SESSION.
+  void set_session_handler(std::function<void(SessionDesk::Call)> handler) { on_session_ = std::move(handler); }
 
   void Connect(ClientId client, uint64_t request, const control::Connect& connect);
   void Cancel(ClientId client, uint64_t request);
   void DropClient(ClientId client);
-  void Accepted(size_t port, transport::tcp::Accepted accepted);
+  void Accepted(const std::string& interface, transport::tcp::Accepted accepted);
   bool idle() const { return outgoing_.empty() && incoming_.empty(); }
   size_t half_open() const { return outgoing_.size() + incoming_.size(); }
 
  private:
   using Request = std::pair<ClientId, uint64_t>;
   void Answer(Request request, Outgoing::Outcome outcome);
-  void Misbehaved(const SocketAddress& from, const std::string& how);
+  // Room for one more call that greets; nullopt when there is none.
+  std::optional<Budget::Lease> MakeRoom();
+  void EndOneGreeting();
+  bool Greeted(uint64_t id);
+  void StopGreeting(uint64_t id);
 
   const Services& services_;
+  RateLimitedLog log_;
+  std::shared_ptr<const Key> key_;
+  std::function<void(SessionDesk::Call)> on_session_;
   std::map<Request, std::unique_ptr<Outgoing>> outgoing_;
-  std::map<uint64_t, std::unique_ptr<Incoming>> incoming_;  // oldest first
+  std::map<uint64_t, std::unique_ptr<Incoming>> incoming_;
+  std::map<uint64_t, std::string> greeting_;               // of incoming_: the host that calls
+  std::map<std::string, std::set<uint64_t>> greeting_of_;  // each host's, oldest first
   uint64_t next_incoming_ = 1;
-  TimePoint last_complaint_{};
-  uint64_t complaints_kept_back_ = 0;
 };
 
 }  // namespace relay::agent

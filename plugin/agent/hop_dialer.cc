@@ -9,16 +9,17 @@ namespace relay::agent {
 namespace {
 
 constexpr Duration kDialPatience = std::chrono::seconds(3);  // on a wire without a third node, one lost SYN included
+constexpr Duration kGreetingPatience = std::chrono::seconds(5);
 
 }  // namespace
 
-HopDialer::HopDialer(EventLoop& loop, const LocalNode& node, OpenMessage open, Done done)
+HopDialer::HopDialer(EventLoop& loop, const LocalNode& node, OpenMessage open, Done done, DialTrust trust)
     : loop_(loop),
       node_(node),
       open_(std::move(open)),
       done_(std::move(done)),
       deadline_(loop.clock().Now() + node.connect_timeout),
-      writer_(EncodeOpen(open_)) {
+      trust_(std::move(trust)) {
   if (auto link = fabric::FindLink(node_.fabric, open_.route[open_.hop])) {
     if (auto ends = EndsFrom(node_, *link)) targets_ = TargetsOf(node_, *ends);
   }
@@ -89,6 +90,27 @@ void HopDialer::OnConnecting() {
   loop_.Forget(fd);
   auto watched = loop_.Watch(fd, EPOLLIN | EPOLLOUT, [this](uint32_t events) { OnConnected(events); });
   if (!watched) return AttemptFailed(watched.error().what, watched.error().sys_errno);
+  Greet();
+}
+
+void HopDialer::Greet() {
+  const RouteHop& hop = open_.route[open_.hop];
+  handshake_.emplace(
+      trust_.key,
+      DialerHandshake::Call{{node_.node().id, node_.name()}, {hop.to, node_.NameOf(hop.to)}, EncodeOpen(open_)},
+      RandomNonce());
+  writer_ = SetupWriter(handshake_->Begin());
+  sent_ = false;
+  reader_ = {};
+  if (handshake_->done()) return AwaitOpened();
+  SetTimer(std::clamp<Duration>(deadline_ - loop_.clock().Now(), Duration::zero(), kGreetingPatience), [this] {
+    Finish(tl::unexpected(Refuse(node_, RefusedCode::kTimeout, Again::kMayHelp,
+                                 node_.NameOf(open_.route[open_.hop].to) +
+                                     " took the call, but did not prove in time that it holds the fabric's key")));
+  });
+}
+
+void HopDialer::AwaitOpened() {
   SetTimer(std::max(deadline_ - loop_.clock().Now(), Duration::zero()), [this] {
     Finish(tl::unexpected(Refuse(node_, RefusedCode::kTimeout, Again::kMayHelp,
                                  node_.NameOf(open_.route[open_.hop].to) + " took the circuit to " +
@@ -97,28 +119,57 @@ void HopDialer::OnConnecting() {
 }
 
 void HopDialer::OnConnected(uint32_t events) {
-  if (!sent_) {
-    auto progress = writer_.Write(socket_.get());
-    if (progress && *progress == Progress::kDone) {
-      sent_ = true;
-      loop_.Rearm(socket_.get(), EPOLLIN);
-    }
-    // A broken hop may still hold the neighbour's refusal: reading finds out.
+  // A broken hop may still hold the neighbour's refusal: reading finds out.
+  Write();
+  if ((events & ~static_cast<uint32_t>(EPOLLOUT)) == 0) return;
+  if (handshake_->done() || ReadGreeting()) ReadAnswer();
+}
+
+void HopDialer::Write() {
+  if (sent_) return;
+  auto progress = writer_.Write(socket_.get());
+  if (!progress || *progress != Progress::kDone) return;
+  sent_ = true;
+  loop_.Rearm(socket_.get(), EPOLLIN);
+}
+
+bool HopDialer::ReadGreeting() {
+  auto progress = reader_.Read(socket_.get());
+  if (!progress) BrokenOff(progress.error());
+  return progress && *progress == Progress::kDone && TakeGreeting();
+}
+
+bool HopDialer::TakeGreeting() {
+  HandshakeStep step = handshake_->Receive(reader_.type(), reader_.body());
+  reader_ = {};
+  if (step.refused) {
+    const bool other_key = step.refused->reason == HandshakeRefusal::Reason::kOtherKey;
+    if (other_key && trust_.counters != nullptr) Add(trust_.counters->handshakes_refused_key);
+    if (!step.send.empty()) SayLastWords(socket_.get(), step.send);
+    Finish(tl::unexpected(std::move(step.refused->message)));
+    return false;
   }
-  if (events & ~static_cast<uint32_t>(EPOLLOUT)) ReadAnswer();
+  writer_ = SetupWriter(std::move(step.send));
+  sent_ = false;
+  loop_.Rearm(socket_.get(), EPOLLIN | EPOLLOUT);
+  Write();
+  AwaitOpened();
+  return true;
+}
+
+void HopDialer::BrokenOff(const Error& error) {
+  const std::string next = node_.NameOf(open_.route[open_.hop].to);
+  const bool version = error.code == ErrorCode::kUsage;
+  const auto code = version ? RefusedCode::kVersion : RefusedCode::kLinkDown;
+  Finish(tl::unexpected(Refuse(node_, code, version ? Again::kCannotHelp : Again::kMayHelp,
+                               "link " + node_.name() + "-" + next + ", while a circuit to " +
+                                   node_.NameOf(open_.route.back().to) + " was set up: " + error.what)));
 }
 
 void HopDialer::ReadAnswer() {
   const std::string next = node_.NameOf(open_.route[open_.hop].to);
   auto progress = reader_.Read(socket_.get());
-  if (!progress) {
-    bool version = progress.error().code == ErrorCode::kUsage;
-    auto code = version ? RefusedCode::kVersion : RefusedCode::kLinkDown;
-    return Finish(
-        tl::unexpected(Refuse(node_, code, version ? Again::kCannotHelp : Again::kMayHelp,
-                              "link " + node_.name() + "-" + next + ", while a circuit to " +
-                                  node_.NameOf(open_.route.back().to) + " was set up: " + progress.error().what)));
-  }
+  if (!progress) return BrokenOff(progress.error());
   if (*progress == Progress::kAgain) return;
   if (reader_.type() == SetupType::kRefused) {
     if (auto refused = DecodeRefused(reader_.body())) return Finish(tl::unexpected(std::move(*refused)));

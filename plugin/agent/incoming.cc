@@ -1,23 +1,24 @@
 #include "agent/incoming.h"
 
-#include <sys/socket.h>
-
 #include "agent/control_server.h"
 #include "agent/refusal.h"
 #include "agent/relay.h"
-#include "base/log.h"
 
 namespace relay::agent {
 namespace {
 
-constexpr Duration kOpenPatience = std::chrono::seconds(5);
+constexpr Duration kGreetingPatience = std::chrono::seconds(5);
 // Two sockets, and in the worst case a pipe with bytes in it for each direction.
 constexpr size_t kCircuitDescriptors = 6;
 
 }  // namespace
 
-Incoming::Incoming(const Services& services, Call call, Done done)
-    : services_(services), call_(std::move(call)), done_(std::move(done)) {}
+Incoming::Incoming(const Services& services, Call call, Hooks hooks)
+    : services_(services),
+      call_(std::move(call)),
+      hooks_(std::move(hooks)),
+      handshake_(call_.key, {services.node.node().id, services.node.name()}, RandomNonce(),
+                 [this](NodeId id) { return services_.node.NameOf(id); }) {}
 
 Incoming::~Incoming() {
   if (call_.socket) services_.loop.Forget(call_.socket.get());
@@ -26,50 +27,111 @@ Incoming::~Incoming() {
 
 Status Incoming::Start() {
   RELAY_TRY(services_.loop.Watch(call_.socket.get(), EPOLLIN | EPOLLRDHUP, [this](uint32_t) { OnEvents(); }));
-  timer_ = services_.loop.After(kOpenPatience, [this] { Finish("no OPEN in time"); });
+  timer_ = services_.loop.After(kGreetingPatience, [this] {
+    Misbehaved(services_.counters.handshakes_late, "late", "no OPEN or SESSION in time");
+  });
   return {};
 }
 
 void Incoming::OnEvents() {
-  if (reading_) return ReadOpen();
+  if (greeting_) return ReadGreeting();
   // Whoever asks for a circuit is silent until it is open: this is the end of the stream, or of its good behaviour.
   Finish();
 }
 
-void Incoming::ReadOpen() {
-  auto progress = reader_.Read(call_.socket.get());
-  if (!progress) {
-    if (progress.error().code == ErrorCode::kUsage) {
-      return RefuseWith(Refuse(services_.node, RefusedCode::kVersion, Again::kCannotHelp,
-                               services_.node.name() + ": " + progress.error().what));
+void Incoming::ReadGreeting() {
+  while (true) {
+    auto progress = reader_.Read(call_.socket.get());
+    if (!progress) {
+      if (progress.error().code == ErrorCode::kUsage) {
+        return RefuseWith(Refuse(services_.node, RefusedCode::kVersion, Again::kCannotHelp,
+                                 services_.node.name() + ": " + progress.error().what));
+      }
+      // Calling and hanging up is how a neighbour asks whether an agent is here.
+      if (!reader_.began()) return Finish();
+      return Misbehaved(services_.counters.setup_refused_bytes, "bytes", progress.error().what);
     }
-    // Calling and hanging up is how a neighbour asks whether an agent is here.
-    return Finish(reader_.began() ? progress.error().what : "");
+    if (*progress == Progress::kAgain) return;
+    if (!TakeStep(handshake_.Receive(reader_.type(), reader_.body()))) return;
+    if (handshake_.done()) return reader_.type() == SetupType::kSession ? TakeSession() : TakeOpen();
+    reader_ = {};
   }
-  if (*progress == Progress::kAgain) return;
-  if (reader_.type() != SetupType::kOpen) return Finish("an answer where OPEN was due");
-  auto open = DecodeOpen(reader_.body());
-  if (!open) {
-    RefusedMessage refused = Refuse(services_.node, RefusedCode::kProtocol, Again::kCannotHelp,
-                                    services_.node.name() + " got an OPEN that it cannot read");
-    WriteWhole(call_.socket.get(), EncodeRefused(refused));
-    return Finish(open.error().what);
-  }
-  Take(std::move(*open));
 }
 
-void Incoming::Take(OpenMessage open) {
-  reading_ = false;
+// False: the call has ended.
+bool Incoming::TakeStep(const HandshakeStep& step) {
+  using Reason = HandshakeRefusal::Reason;
+  if (!step.refused) {
+    if (step.send.empty() || WriteWhole(call_.socket.get(), step.send)) return true;
+    Finish();
+    return false;
+  }
+  if (!step.send.empty()) SayLastWords(call_.socket.get(), step.send);
+  const std::string& sentence = step.refused->message.sentence;
+  Counters& counters = services_.counters;
+  if (step.refused->reason == Reason::kOtherKey) {
+    Misbehaved(counters.handshakes_refused_key, "key", sentence);
+  } else if (step.refused->reason == Reason::kNoKey) {
+    Misbehaved(counters.handshakes_refused_no_key, "no key", sentence);
+  } else {
+    Misbehaved(counters.setup_refused_bytes, "bytes", sentence);
+  }
+  return false;
+}
+
+void Incoming::TakeSession() {
+  if (!hooks_.session || services_.node.declared) {
+    return RefuseWith(Refuse(services_.node, RefusedCode::kForbidden, Again::kCannotHelp,
+                             services_.node.name() + " follows a declared fabric and takes no sessions: set " +
+                                 "NCCL_RELAY_FABRIC to the same file on every node, or on none"));
+  }
+  services_.loop.Forget(call_.socket.get());
+  SessionDesk::Call call{std::move(call_.socket),   {},
+                         call_.arrival.interface,   call_.arrival.from,
+                         call_.arrival.to,          handshake_.secret(),
+                         handshake_.dialler().node, std::move(call_.lease)};
+  call.body.assign(reader_.body().begin(), reader_.body().end());
+  hooks_.session(std::move(call));
+  Finish();
+}
+
+void Incoming::TakeOpen() {
+  greeting_ = false;
   services_.loop.Cancel(timer_);
-  open_ = std::move(open);
-  if (auto refused = CheckRoute(services_.node, open_, call_.arrival)) return RefuseWith(*refused);
+  auto open = DecodeOpen(reader_.body());
+  if (!open) {
+    SayLastWords(call_.socket.get(), EncodeRefused(Refuse(services_.node, RefusedCode::kProtocol, Again::kCannotHelp,
+                                                          services_.node.name() + " got an OPEN that it cannot read")));
+    return Misbehaved(services_.counters.setup_refused_bytes, "bytes", open.error().what);
+  }
+  open_ = std::move(*open);
+  if (!hooks_.greeted()) {
+    return RefuseWith(Refuse(services_.node, RefusedCode::kLimit, Again::kMayHelp,
+                             services_.node.name() + " is setting up as many circuits as it does at once"));
+  }
+  if (auto refused = CheckOpen()) {
+    if (refused->code == RefusedCode::kForbidden) Add(services_.counters.opens_refused_route);
+    return RefuseWith(*refused);
+  }
   if (open_.hop + 1u == open_.route.size()) return FindOwner();
   DialOn();
 }
 
+std::optional<RefusedMessage> Incoming::CheckOpen() const {
+  if (auto refused = CheckRoute(services_.node, open_, call_.arrival)) return refused;
+  const NodeId proven = handshake_.dialler().node, named = open_.route[open_.hop].from;
+  if (!call_.key || proven == named) return std::nullopt;
+  return Refuse(services_.node, RefusedCode::kForbidden, Again::kCannotHelp,
+                services_.node.name() + " refuses a circuit that names " + services_.node.NameOf(named) +
+                    " as its neighbour, but " + services_.node.NameOf(proven) + " sent it");
+}
+
 void Incoming::FindOwner() {
   search_ = std::make_unique<OwnerSearch>(services_, open_.token, [this](OwnerSearch::Outcome outcome) {
-    if (!outcome) return RefuseWith(outcome.error());
+    if (!outcome) {
+      Add(services_.counters.opens_refused_token);
+      return RefuseWith(outcome.error());
+    }
     HandOver(*outcome);
   });
 }
@@ -98,11 +160,13 @@ void Incoming::DialOn() {
   OpenMessage onward = open_;
   ++onward.hop;
   onward.offer.clear();
-  dialer_ = std::make_unique<HopDialer>(services_.loop, services_.node, std::move(onward),
-                                        [this](HopDialer::Outcome outcome) {
-                                          if (!outcome) return RefuseWith(outcome.error());
-                                          JoinHops(std::move(*outcome));
-                                        });
+  dialer_ = std::make_unique<HopDialer>(
+      services_.loop, services_.node, std::move(onward),
+      [this](HopDialer::Outcome outcome) {
+        if (!outcome) return RefuseWith(outcome.error());
+        JoinHops(std::move(*outcome));
+      },
+      DialTrust{call_.key, &services_.counters});
 }
 
 void Incoming::JoinHops(HopDialer::Opened opened) {
@@ -119,20 +183,21 @@ void Incoming::JoinHops(HopDialer::Opened opened) {
 
 void Incoming::RefuseWith(const RefusedMessage& refused) {
   Add(services_.counters.circuits_refused);
-  RELAY_INFO("refused: %s", refused.sentence.c_str());
-  int fd = call_.socket.get();
-  WriteWhole(fd, EncodeRefused(refused));
-  shutdown(fd, SHUT_WR);
-  // Unread bytes would make the kernel reset the connection and the refusal with it.
-  char unread[4096];
-  for (int i = 0; i < 16 && recv(fd, unread, sizeof unread, MSG_DONTWAIT) > 0; ++i) {
-  }
+  hooks_.log.Info("refused " + std::to_string(static_cast<int>(refused.code)), "refused: " + refused.sentence);
+  SayLastWords(call_.socket.get(), EncodeRefused(refused));
   Finish();
 }
 
-void Incoming::Finish(std::string misbehaviour) {
-  Done done = std::move(done_);
-  done(std::move(misbehaviour));
+void Incoming::Misbehaved(std::atomic<uint64_t>& counter, const char* kind, const std::string& how) {
+  Add(services_.counters.circuits_refused);
+  Add(counter);
+  hooks_.log.Warn(kind, "call from " + call_.arrival.from.HostText() + ": " + how);
+  Finish();
+}
+
+void Incoming::Finish() {
+  auto done = std::move(hooks_.done);
+  done();
 }
 
 }  // namespace relay::agent

@@ -1,19 +1,24 @@
 // A call from a neighbour, from accept until its socket is handed to its owner, joined to the next hop, or refused.
 //
-//   reading --OPEN--> searching --owner--> handed over
-//      |                  '---nobody---> refused
-//      '-----OPEN--> dialling --OPENED--> relayed
-//                         '---REFUSED--> refused
+//   greeting --OPEN--> searching --owner--> handed over
+//      | |                '---nobody---> refused
+//      | '-----OPEN--> dialling --OPENED--> relayed
+//      |                  '---REFUSED--> refused
+//      '----SESSION--> handed to the sessions
 //   In every state: the neighbour hangs up or a deadline passes --> ended, and the half-open circuit beyond with it.
+//   The greeting has one deadline from the call on, however its bytes trickle.
 #pragma once
 #include <memory>
 #include <optional>
 
 #include "agent/hop_dialer.h"
 #include "agent/owner_search.h"
+#include "agent/rate_limited_log.h"
 #include "agent/route_check.h"
 #include "agent/services.h"
+#include "agent/session/session_desk.h"
 #include "agent/setup_io.h"
+#include "agent/trust/handshake.h"
 
 namespace relay::agent {
 
@@ -23,12 +28,19 @@ class Incoming {
     Fd socket;
     Arrival arrival;
     Budget::Lease lease;
+    std::shared_ptr<const Key> key;  // null: the fabric is open
   };
-  // `done` is the last thing that happens here: the owner destroys this in it. Its argument is not empty when the
-  // neighbour sent what no agent sends.
-  using Done = std::function<void(std::string misbehaviour)>;
+  // All outlive this. No hook but `done` may destroy it.
+  struct Hooks {
+    RateLimitedLog& log;
+    // The greeting is over and an OPEN has come: may one more circuit be set up here now?
+    std::function<bool()> greeted;
+    std::function<void(SessionDesk::Call)> session;  // null: none are taken
+    // The last thing that happens here: the owner destroys this in it.
+    std::function<void()> done;
+  };
 
-  Incoming(const Services& services, Call call, Done done);
+  Incoming(const Services& services, Call call, Hooks hooks);
   ~Incoming();
   Incoming(const Incoming&) = delete;
   Incoming& operator=(const Incoming&) = delete;
@@ -37,20 +49,26 @@ class Incoming {
 
  private:
   void OnEvents();
-  void ReadOpen();
-  void Take(OpenMessage open);
+  void ReadGreeting();
+  bool TakeStep(const HandshakeStep& step);
+  void TakeSession();
+  void TakeOpen();
+  std::optional<RefusedMessage> CheckOpen() const;
   void FindOwner();
   void DialOn();
   void HandOver(ClientId owner);
   void JoinHops(HopDialer::Opened opened);
   void RefuseWith(const RefusedMessage& refused);
-  void Finish(std::string misbehaviour = {});
+  // The neighbour sent what no agent sends, or nothing. `kind` is of the log.
+  void Misbehaved(std::atomic<uint64_t>& counter, const char* kind, const std::string& how);
+  void Finish();
 
   const Services& services_;
   Call call_;
-  Done done_;
+  Hooks hooks_;
+  AcceptorHandshake handshake_;
   SetupReader reader_;
-  bool reading_ = true;
+  bool greeting_ = true;
   OpenMessage open_;
   Budget::Lease circuit_lease_;
   std::unique_ptr<HopDialer> dialer_;

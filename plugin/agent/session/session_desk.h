@@ -21,21 +21,22 @@ using fabric::SessionId;
 
 struct SessionFacts {
   SessionId id = 0;
-  std::string near_port;                // interface
+  std::string near_port;  // interface
   PortName far;
   uint64_t far_incarnation = 0;
-  std::string far_name;                 // of the host
-  std::string far_build;                // of its agent
+  std::string far_name;   // of the host
+  std::string far_build;  // of its agent
   bool routed = false;
-  transport::tcp::DialTarget target;    // how this link is dialled from here: for circuits too. A routed one's interface is empty
-  uint32_t latency_us = 0;              // one way, half of the smallest round trip so far; 0: unknown
+  transport::tcp::DialTarget
+      target;               // how this link is dialled from here: for circuits too. A routed one's interface is empty
+  uint32_t latency_us = 0;  // one way, half of the smallest round trip so far; 0: unknown
 };
 
 // Question and answers that travel over sessions to every agent and back: "status", for drawings of the whole fabric.
 struct Finding {
   NodeId node = 0;
   std::string name;
-  std::string text;                     // at most 32 KiB
+  std::string text;  // at most 32 KiB
 };
 
 class SessionDesk {
@@ -53,7 +54,7 @@ class SessionDesk {
     std::string name, build;
     uint16_t port = 0;
     transport::tcp::HopOptions hop;
-    std::shared_ptr<const Key> key;     // null: the fabric is open
+    std::shared_ptr<const Key> key;  // null: the fabric is open
   };
 
   SessionDesk(EventLoop& loop, Self self, Hooks hooks, Counters& counters);
@@ -66,15 +67,16 @@ class SessionDesk {
   void Found(const Adjacent& adjacent);
   // The session of that adjacency ends too.
   void Lost(const Adjacent& adjacent, const std::string& why);
-  // A call whose handshake is done and whose first message was a SESSION: the socket, what it said, and where it came in.
+  // A call whose handshake is done and whose first message was a SESSION: the socket, what it said, and where it came
+  // in.
   struct Call {
     Fd socket;
-    std::vector<std::byte> body;        // of the SESSION message
-    std::string near_port;              // interface of the listener
+    std::vector<std::byte> body;  // of the SESSION message
+    std::string near_port;        // interface of the listener
     SocketAddress from, to;
     std::shared_ptr<const Key> secret = {};  // of this call; null: the fabric is open
-    NodeId proven = 0;                  // whose proof the handshake had; 0: the fabric is open
-    Budget::Lease lease = {};           // of its descriptor
+    NodeId proven = 0;                       // whose proof the handshake had; 0: the fabric is open
+    Budget::Lease lease = {};                // of its descriptor
   };
   // Takes the call, waits a moment for discovery to find who calls, or refuses in a sentence.
   void Accepted(Call call);
