@@ -44,10 +44,13 @@ size_t Flight::Finish(const char* what) {
 size_t TryEveryCollective(std::span<Session* const> sessions, size_t max_bytes, uint32_t seed) {
   Flight flight;
   for (std::string_view name : kNames) {
-    for (Session* session : sessions) {
-      const size_t most = max_bytes / sizeof(float) / static_cast<size_t>(session->ranks());
-      ++seed;
-      flight.Start(*session, *FindCollective(name), {WildCount(most, seed), seed});
+    // A communicator's collectives are the same on all its ranks, whatever other communicators they are in.
+    seed += 10;
+    for (size_t i = 0; i < sessions.size(); ++i) {
+      Session& session = *sessions[i];
+      const size_t most = max_bytes / sizeof(float) / static_cast<size_t>(session.ranks());
+      const uint32_t own = seed + static_cast<uint32_t>(i);
+      flight.Start(session, *FindCollective(name), {WildCount(most, own), own});
     }
   }
   return flight.Finish("collectives on several communicators");

@@ -40,7 +40,9 @@ size_t TrySplit(Job& job, bool share, bool parent_first, uint32_t seed) {
   size_t wrong = TryEveryCollective(parent, max_bytes, seed);
   ncclComm_t comm = Split(parent, share);
   if (comm == nullptr) {
+    // The parent's collectives are everybody's, those after the end of the child included.
     for (int i = 0; i < 2 * turns; i++) wrong += TryEveryCollective(parent, max_bytes, seed += 100);
+    if (!parent_first) wrong += TryEveryCollective(parent, max_bytes, seed + 50);
     parent.Close();
     return wrong;
   }
