@@ -1,31 +1,41 @@
 #include "ask.h"
 
 #include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 
-#include "control/client.h"
 #include "relay/knobs.h"
 
 namespace relay::tools {
 namespace {
 
-constexpr Duration kDeadline = std::chrono::seconds(5);
-
 Result<std::string> Answer(const std::string& question) {
-  auto knobs = LoadKnobs([](const char* name) -> const char* { return std::getenv(name); }, environ);
-  if (!knobs) return tl::unexpected(std::move(knobs).error());
-  SystemClock clock;
-  control::ClientOptions options;
-  options.socket = knobs->socket;
-  options.start_agent = false;
-  options.deadline = kDeadline;
-  auto client = control::Client::Connect(options, clock);
-  if (!client) return tl::unexpected(std::move(client).error());
-  return control::Ask(**client, question, kDeadline, clock);
+  auto line = AgentLine::Open();
+  RELAY_TRY(line);
+  return line->Ask(question);
 }
 
 }  // namespace
+
+Result<AgentLine> AgentLine::Open(const std::string& socket, Duration deadline) {
+  control::ClientOptions options;
+  options.socket = socket;
+  if (socket.empty()) {
+    auto knobs = LoadKnobs([](const char* name) -> const char* { return std::getenv(name); }, environ);
+    RELAY_TRY(knobs);
+    options.socket = knobs->socket;
+  }
+  options.start_agent = false;
+  options.deadline = deadline;
+  auto client = control::Client::Connect(options, SystemClock());
+  RELAY_TRY(client);
+  return AgentLine(std::move(*client));
+}
+
+Result<std::string> AgentLine::Ask(const std::string& question, Duration deadline) {
+  return control::Ask(*client_, question, deadline, SystemClock());
+}
 
 int AskAgent(const std::string& question) {
   auto answer = Answer(question);

@@ -3,11 +3,10 @@
 #include <string>
 
 #include "relay/fabric.h"
+#include "view/glyphs.h"
 #include "view/load.h"
 
 namespace relay::view {
-
-enum class Glyphs : uint8_t { kUnicode, kAscii };
 
 struct DrawingOptions {
   Glyphs glyphs = Glyphs::kUnicode;

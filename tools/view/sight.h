@@ -1,0 +1,17 @@
+// What the agent of this node sees, as values: asked over its control socket.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "ask.h"
+#include "relay/fabric.h"
+#include "view/rates.h"
+
+namespace relay::view {
+
+Result<fabric::Fabric> AskFabric(tools::AgentLine& line);
+Result<NodeReading> AskFlows(tools::AgentLine& line);
+// Of every node whose agent can be asked; of this one alone where agents cannot ask each other.
+Result<std::vector<NodeReading>> AskSurvey(tools::AgentLine& line);
+
+}  // namespace relay::view
