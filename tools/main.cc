@@ -37,6 +37,7 @@ void AddFabricOptions(CLI::App& app, FabricOptions& fabric) {
 void AddLabOptions(CLI::App& app, LabOptions& lab) {
   AddFabricOptions(app, lab.fabric);
   app.add_option("--mtu", lab.mtu, "of every link")->capture_default_str();
+  app.add_flag("--discover", lab.discover, "give the nodes no fabric file: their agents find each other");
   app.add_option(
          "--control", lab.control,
          "network for the bootstrap: lan (a slow one apart), gateway (the same, and it routes), routes (IP forwarded "

@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/socket_address.h"
 #include "relay/result.h"
 #include "relay/setup.h"
 
@@ -25,7 +26,8 @@ inline constexpr size_t kMaxPacket = size_t{60} * 1024;  // below the default li
 // client -> agent ----------------------------------------------------------------------------------------------------
 struct Hello {
   uint16_t version = kVersion;       // highest the client speaks; it speaks version - 1 too
-  std::string build;                 // "0.1.0"
+  std::string build;                 // "0.1.0", with the plugin's build id
+  std::string plugin = {};           // its file; empty: a tool
 };
 // Not answered: OPENs for the token are handed to this client as Arrived until Unregister or the socket's end.
 struct Register {
@@ -39,11 +41,13 @@ struct Connect {
   NodeId node = 0;
   Token token{};
   CircuitName name;
-  uint64_t agreement = 0;            // the listening side's, from its handle
+  uint64_t agreement = 0;            // the listening side's, from its handle; 0: not compared
+  std::vector<SocketAddress> addresses = {};  // of its agent, from the handle, port included: for where no wire leads
 };
 // The answer to this request number is not wanted any more.
 struct Cancel {};
-// Answered by Answer. Questions: "status", "fabric", "neighbours", "transit" (a number).
+// Answered by Answer. Questions: "status", "fabric" (a declaration), "flows", "survey" (every node's flows),
+// "discovery", "neighbours", "transit" (a number).
 struct Query {
   std::string question;
 };
@@ -60,13 +64,15 @@ struct Welcome {
   NodeId node = 0;
   std::string node_name;
   uint16_t port = 0;
-  uint64_t agreement = 0;
+  uint64_t agreement = 0;            // 0: the fabric is discovered, and the number changes with it
   bool auto_started = false;
   std::vector<DeviceInfo> devices;   // at least one
+  std::vector<SocketAddress> addresses = {};  // of the agent, for handles
 };
 struct Connected {                   // carries one descriptor: the hop's socket
   OpenedMessage opened;
   std::string path;                  // fabric::PathText
+  std::string note = {};             // a sentence worth saying aloud, or empty
 };
 struct Failed {
   RefusedMessage refused;
@@ -74,10 +80,13 @@ struct Failed {
 struct Arrived {                     // carries one descriptor: the hop's socket
   OpenMessage open;
   std::string path;
+  std::string note = {};
 };
 struct Answer {
   std::string text;
+  bool more = false;                 // another one with the same request follows and continues the text
 };
+inline constexpr size_t kMaxAnswerText = size_t{32} * 1024;  // of one packet
 
 using Message =
     std::variant<Hello, Register, Unregister, Connect, Cancel, Query, Welcome, Connected, Failed, Arrived, Answer>;

@@ -14,11 +14,17 @@
 //    what an operator must know
 #define RELAY_KNOBS(K)                                                              \
   K(fabric,          Text,    "",      0,    4096,     "NCCL_RELAY_FABRIC",          \
-    "path of the declared fabric, fabric.json")                                     \
+    "path of the declared fabric, fabric.json; without it the fabric is discovered") \
   K(socket,          Text,    "",      0,    100,      "NCCL_RELAY_SOCKET",          \
     "the agent's control socket: a path, or @name for an abstract one")             \
+  K(ifname,          Text,    "",      0,    1024,     "NCCL_RELAY_IFNAME",          \
+    "interfaces that carry data, as NCCL_SOCKET_IFNAME names them: eth,ib or =eth0 or ^docker") \
+  K(peers,           Text,    "",      0,    4096,     "NCCL_RELAY_PEERS",           \
+    "host[:port],... of agents beyond routers, where no multicast reaches")         \
+  K(key_file,        Text,    "",      0,    4096,     "NCCL_RELAY_KEY_FILE",        \
+    "the fabric's key, as nccl-relay keygen makes it: agents without it are refused") \
   K(port,            Count,   "21517", 1,    32767,    "NCCL_RELAY_PORT",            \
-    "TCP port of every agent of the fabric")                                        \
+    "TCP and UDP port of every agent of the fabric")                                \
   K(connect_timeout, Seconds, "30",    0.01, 86400,    "NCCL_RELAY_CONNECT_TIMEOUT", \
     "how long a connection may take to set up, in seconds")                         \
   K(recover_timeout, Seconds, "30",    0.01, 86400,    "NCCL_RELAY_RECOVER_TIMEOUT", \
@@ -58,6 +64,9 @@ using Getenv = std::function<const char*(const char*)>;
 
 // `environment` is a NULL-terminated list of "NAME=value" in which unknown NCCL_RELAY_* names are looked for.
 Result<Knobs> LoadKnobs(const Getenv& getenv_fn, const char* const* environment);
+
+// "30", "0.5", "30s", "250ms", as the knobs of this kind take it; at most a day.
+std::optional<Duration> ParseKnobSeconds(std::string_view text);
 
 // Nearest known name, for "did you mean ...?".
 std::optional<std::string_view> NearestKnob(std::string_view unknown);

@@ -14,48 +14,133 @@ constexpr Duration kFirstClient = std::chrono::seconds(5);
 // Descriptors that no lease counts: standard ones, epoll, listeners, idle pipes, probes.
 constexpr size_t kReserved = 160;
 
-control::Welcome WelcomeOf(const AgentOptions& options) {
-  const LocalNode& node = options.node;
-  control::Welcome welcome;
-  welcome.build = RELAY_VERSION;
-  welcome.node = node.node().id;
-  welcome.node_name = node.name();
-  welcome.port = node.port;
-  welcome.agreement = node.agreement;
-  welcome.auto_started = options.auto_started;
-  uint32_t speed = 0;
-  for (size_t i = 0; i < node.interfaces.size(); ++i) {
-    uint32_t declared = node.node().ports[i].speed_mbit;
-    speed = std::max(speed, declared != 0 ? declared : SpeedOf(node.interfaces[i]));
-  }
-  welcome.devices = {{"relay0", "", speed}};
-  return welcome;
-}
+// Between two looks whether the last circuit has ended.
+constexpr Duration kDrainPause = std::chrono::milliseconds(50);
+constexpr Duration kSurveyPatience = std::chrono::milliseconds(800);
+// An answer is text of many packets; a node's part of a survey is one message.
+constexpr size_t kMostFlows = size_t{1} << 20, kMostSurveyed = 30000;
 
 }  // namespace
 
 Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
     : loop_(loop),
       options_(std::move(options)),
+      node_(options_.node),
+      paths_(node_.self),
       budget_(options_.descriptors - std::min(options_.descriptors, kReserved)),
-      clients_(loop, std::move(socket), WelcomeOf(options_), budget_, counters_,
+      clients_(loop, std::move(socket), [this] { return MakeWelcome(); }, budget_, counters_,
                {[this](ClientId id, control::Packet packet) { OnPacket(id, std::move(packet)); },
                 [this](ClientId id) { OnGone(id); }}),
       relay_(loop, counters_),
-      services_{loop_, options_.node, counters_, budget_, tokens_, clients_, relay_},
+      services_{loop_,
+                node_,
+                paths_,
+                counters_,
+                budget_,
+                tokens_,
+                clients_,
+                relay_,
+                [this](NodeId node, const std::vector<SocketAddress>& addresses) {
+                  if (live_) live_->Probe(node, addresses);
+                },
+                [this](NodeId node) { return WhyNotFound(node); }},
       desk_(services_),
-      acceptor_(loop, options_.node,
-                [this](size_t port, transport::tcp::Accepted call) { desk_.Accepted(port, std::move(call)); }),
-      busy_until_(loop.clock().Now() + kFirstClient) {}
+      acceptor_(loop, node_.hop,
+                [this](const std::string& interface, transport::tcp::Accepted call) {
+                  desk_.Accepted(interface, std::move(call));
+                }),
+      flows_(loop.clock()),
+      busy_until_(loop.clock().Now() + kFirstClient) {
+  desk_.set_key(options_.key);
+  desk_.set_session_handler([this](SessionDesk::Call call) {
+    if (live_) live_->sessions().Accepted(std::move(call));
+  });
+}
 
 Agent::~Agent() { loop_.Cancel(idle_timer_); }
 
 Result<std::unique_ptr<Agent>> Agent::Start(EventLoop& loop, AgentOptions options, ControlSocket socket) {
   std::unique_ptr<Agent> agent(new Agent(loop, std::move(options), std::move(socket)));
-  RELAY_TRY(agent->acceptor_.Start());
+  RELAY_TRY(agent->options_.discover ? agent->StartDiscovered() : agent->StartDeclared());
   RELAY_TRY(agent->clients_.Start());
   if (agent->options_.auto_started) agent->WatchIdle();
   return agent;
+}
+
+relay::Status Agent::StartDeclared() {
+  std::vector<Acceptor::Door> doors;
+  const auto& ports = node_.node().ports;
+  for (size_t port = 0; port < ports.size(); ++port) {
+    for (const SocketAddress& address : ports[port].addresses) {
+      doors.push_back({node_.InterfaceOf(port), address.WithPort(node_.port)});
+    }
+  }
+  return acceptor_.Listen(doors);
+}
+
+relay::Status Agent::StartDiscovered() {
+  LiveFabric::Hooks hooks;
+  hooks.ports = [this] {
+    // Before that, StartDiscovered itself listens.
+    if (live_) (void)acceptor_.Follow(live_->Doors());
+  };
+  hooks.fabric = [this](const fabric::Fabric& before) { paths_.Changed(before, node_.fabric); };
+  hooks.answer = [this](const std::string& question) {
+    return question == "flows" ? FlowsJson(kMostSurveyed) : std::string();
+  };
+  auto live = LiveFabric::Start(loop_, node_, *options_.discover, counters_, std::move(hooks));
+  RELAY_TRY(live);
+  live_ = std::move(*live);
+  return acceptor_.Follow(live_->Doors());
+}
+
+control::Welcome Agent::MakeWelcome() const {
+  control::Welcome welcome;
+  welcome.build = RELAY_VERSION;
+  welcome.node = node_.node().id;
+  welcome.node_name = node_.name();
+  welcome.port = node_.port;
+  welcome.agreement = node_.declared ? node_.agreement : 0;
+  welcome.auto_started = options_.auto_started;
+  uint32_t speed = 0;
+  for (size_t i = 0; i < node_.interfaces.size(); ++i) {
+    const uint32_t known = node_.node().ports[i].speed_mbit;
+    speed = std::max(speed, known != 0 ? known : SpeedOf(node_.interfaces[i]));
+  }
+  welcome.devices = {{"relay0", "", speed}};
+  if (live_) welcome.addresses = live_->Reachable();
+  return welcome;
+}
+
+std::string Agent::WhyNotFound(NodeId node) const {
+  return live_ ? live_->WhyNotFound(node) : "no path leads to " + node_.NameOf(node);
+}
+
+void Agent::Drain(Duration longest) {
+  if (node_.draining) return loop_.Stop();  // asked twice: at once
+  RELAY_INFO("ending: new circuits are refused, %zu that pass here may finish", relay_.size());
+  node_.draining = true;
+  if (live_) live_->Drain();
+  drain_until_ = loop_.clock().Now() + longest;
+  loop_.Cancel(idle_timer_);
+  WatchDrained();
+}
+
+void Agent::WatchDrained() {
+  const bool late = loop_.clock().Now() >= drain_until_;
+  if (late && relay_.size() > 0)
+    RELAY_WARN("%zu circuits that pass here are cut: they have not finished", relay_.size());
+  if (!late && relay_.size() > 0) {
+    idle_timer_ = loop_.After(kDrainPause, [this] { WatchDrained(); });
+    return;
+  }
+  if (live_) live_->Leave();
+  loop_.Stop();
+}
+
+void Agent::Reconfigure(Settings settings) {
+  desk_.set_key(settings.key);
+  if (live_) live_->Reconfigure(settings.ifname, settings.peers, settings.key);
 }
 
 void Agent::WatchIdle() {
@@ -82,27 +167,51 @@ void Agent::OnPacket(ClientId client, control::Packet packet) {
 
 void Agent::OnQuery(ClientId client, uint64_t request, const std::string& question) {
   if (question == "neighbours") return ProbeNeighbours(client, request);
+  if (question == "survey") return Survey(client, request);
   ClientSession* session = clients_.Find(client);
   if (session == nullptr) return;
-  if (question == "status") return session->Send({request, control::Answer{Status()}});
-  if (question == "fabric") {
-    return session->Send({request, control::Answer{fabric::PrintFabric(options_.node.fabric)}});
+  if (question == "status") return session->Answer(request, Status());
+  if (question == "fabric") return session->Answer(request, fabric::PrintFabric(node_.fabric));
+  if (question == "flows") return session->Answer(request, FlowsJson(kMostFlows));
+  if (question == "discovery") {
+    return session->Answer(request, live_ ? live_->Describe() : "the fabric is declared: nothing is discovered");
   }
-  if (question == "transit") return session->Send({request, control::Answer{std::to_string(relay_.size())}});
-  session->Send({request, control::Failed{Refuse(
-                              options_.node, RefusedCode::kProtocol, Again::kCannotHelp,
-                              "the agent of " + options_.node.name() + " does not know the question " + question)}});
+  if (question == "transit") return session->Answer(request, std::to_string(relay_.size()));
+  session->Send(
+      {request, control::Failed{Refuse(node_, RefusedCode::kProtocol, Again::kCannotHelp,
+                                       "the agent of " + node_.name() + " does not know the question " + question)}});
+}
+
+std::string Agent::FlowsJson(size_t most_bytes) {
+  std::vector<Flows::NodePort> ports;
+  for (size_t i = 0; i < node_.interfaces.size(); ++i) {
+    ports.push_back({node_.node().ports[i].name, node_.interfaces[i]});
+  }
+  return flows_.Json({node_.node().id, node_.name(), ports}, most_bytes);
+}
+
+void Agent::Survey(ClientId client, uint64_t request) {
+  const auto answer = [this, client, request](const std::vector<Finding>& findings) {
+    ClientSession* session = clients_.Find(client);
+    if (session == nullptr) return;
+    std::string all;
+    for (const Finding& finding : findings) {
+      if (!finding.text.empty()) all += (all.empty() ? "" : ",") + finding.text;
+    }
+    session->Answer(request, "[" + all + "]");
+  };
+  if (live_) return live_->sessions().Survey("flows", kSurveyPatience, answer);
+  answer({{node_.node().id, node_.name(), FlowsJson(kMostFlows)}});
 }
 
 void Agent::ProbeNeighbours(ClientId client, uint64_t request) {
   const uint64_t id = next_probe_++;
-  probes_[id] =
-      std::make_unique<NeighbourProbe>(loop_, options_.node, [this, id, client, request](std::string sentence) {
-        auto ended = probes_.extract(id);
-        if (ClientSession* session = clients_.Find(client)) {
-          session->Send({request, control::Answer{std::move(sentence)}});
-        }
-      });
+  probes_[id] = std::make_unique<NeighbourProbe>(loop_, node_, [this, id, client, request](std::string sentence) {
+    auto ended = probes_.extract(id);
+    if (ClientSession* session = clients_.Find(client)) {
+      session->Send({request, control::Answer{std::move(sentence)}});
+    }
+  });
 }
 
 void Agent::OnGone(ClientId client) {

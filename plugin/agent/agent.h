@@ -3,12 +3,15 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/acceptor.h"
 #include "agent/circuit_desk.h"
 #include "agent/control_server.h"
+#include "agent/flows.h"
+#include "agent/live_fabric.h"
 #include "agent/neighbours.h"
 #include "agent/relay.h"
 #include "agent/services.h"
@@ -16,7 +19,10 @@
 namespace relay::agent {
 
 struct AgentOptions {
+  // Declared: whole. Discovered: port, timeouts and hop options; the rest is found.
   LocalNode node;
+  std::optional<LiveFabric::Options> discover;
+  std::shared_ptr<const Key> key;
   Duration linger = std::chrono::seconds(30);
   bool auto_started = false;  // ends after lingering without a client or a circuit
   size_t descriptors = 1024;  // it may have open at once
@@ -30,13 +36,28 @@ class Agent {
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  const LocalNode& node() const { return options_.node; }
+  const LocalNode& node() const { return node_; }
   const Counters& counters() const { return counters_; }
   // For "status": JSON.
   std::string Status() const;
+  // New circuits are refused; when the last one that passes here has ended, or `longest` is over, the loop stops.
+  void Drain(Duration longest);
+  // SIGHUP. What a declared fabric consists of stays.
+  struct Settings {
+    std::string ifname, peers;
+    std::shared_ptr<const Key> key;
+  };
+  void Reconfigure(Settings settings);
 
  private:
   Agent(EventLoop& loop, AgentOptions options, ControlSocket socket);
+  relay::Status StartDeclared();
+  relay::Status StartDiscovered();
+  control::Welcome MakeWelcome() const;
+  std::string FlowsJson(size_t most_bytes);
+  std::string WhyNotFound(NodeId node) const;
+  void Survey(ClientId client, uint64_t request);
+  void WatchDrained();
   void OnPacket(ClientId client, control::Packet packet);
   void OnQuery(ClientId client, uint64_t request, const std::string& question);
   void ProbeNeighbours(ClientId client, uint64_t request);
@@ -45,6 +66,8 @@ class Agent {
 
   EventLoop& loop_;
   const AgentOptions options_;
+  LocalNode node_;
+  fabric::PathTable paths_;
   Counters counters_;
   Budget budget_;
   TokenRegistry tokens_;
@@ -53,10 +76,13 @@ class Agent {
   Services services_;
   CircuitDesk desk_;
   Acceptor acceptor_;
+  Flows flows_;
+  std::unique_ptr<LiveFabric> live_;  // null: declared
   std::map<uint64_t, std::unique_ptr<NeighbourProbe>> probes_;
   uint64_t next_probe_ = 1;
   TimePoint busy_until_;
   EventLoop::TimerId idle_timer_ = 0;
+  TimePoint drain_until_{};
 };
 
 }  // namespace relay::agent

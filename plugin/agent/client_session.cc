@@ -17,7 +17,7 @@ bool Understands(uint16_t client, uint16_t spoken) {
 
 }  // namespace
 
-ClientSession::ClientSession(EventLoop& loop, Fd fd, pid_t pid, const control::Welcome& welcome, Budget::Lease lease,
+ClientSession::ClientSession(EventLoop& loop, Fd fd, pid_t pid, const MakeWelcome& welcome, Budget::Lease lease,
                              Events events)
     : loop_(loop),
       fd_(std::move(fd)),
@@ -55,14 +55,15 @@ void ClientSession::Greet(const control::Packet& packet) {
   auto* hello = std::get_if<control::Hello>(&packet.message);
   if (hello == nullptr) return End();
   uint16_t spoken = std::min(hello->version, control::kVersion);
+  control::Welcome welcome = welcome_();
   if (!Understands(hello->version, spoken)) {
-    std::string sentence = "the agent of this node is nccl-relay " + welcome_.build + ", this process has " +
+    std::string sentence = "the agent of this node is nccl-relay " + welcome.build + ", this process has " +
                            hello->build + ": more than one version apart, install the same on both";
-    Send({packet.request, control::Failed{{welcome_.node, true, RefusedCode::kVersion, std::move(sentence)}}});
+    Send({packet.request, control::Failed{{welcome.node, true, RefusedCode::kVersion, std::move(sentence)}}});
     return End();
   }
   greeted_ = true;
-  control::Welcome welcome = welcome_;
+  hello_ = *hello;
   welcome.version = spoken;
   Send({packet.request, std::move(welcome)});
   RELAY_TRACE("process %d is a client (nccl-relay %s)", static_cast<int>(pid_), hello->build.c_str());
@@ -77,6 +78,14 @@ void ClientSession::Send(const control::Packet& packet, Fd passed) {
     return End();
   }
   if (idle) Flush();
+}
+
+void ClientSession::Answer(uint64_t request, std::string_view text) {
+  while (text.size() > control::kMaxAnswerText) {
+    Send({request, control::Answer{std::string(text.substr(0, control::kMaxAnswerText)), true}});
+    text.remove_prefix(control::kMaxAnswerText);
+  }
+  Send({request, control::Answer{std::string(text), false}});
 }
 
 void ClientSession::Flush() {

@@ -2,6 +2,7 @@
 #pragma once
 #include <deque>
 #include <functional>
+#include <string_view>
 #include <vector>
 
 #include "agent/budget.h"
@@ -19,15 +20,21 @@ class ClientSession {
     std::function<void()> ended;                  // destroys the session, later
   };
 
-  ClientSession(EventLoop& loop, Fd fd, pid_t pid, const control::Welcome& welcome, Budget::Lease lease, Events events);
+  using MakeWelcome = std::function<control::Welcome()>;
+
+  ClientSession(EventLoop& loop, Fd fd, pid_t pid, const MakeWelcome& welcome, Budget::Lease lease, Events events);
   ~ClientSession();
   ClientSession(const ClientSession&) = delete;
   ClientSession& operator=(const ClientSession&) = delete;
 
   Status Start();
   pid_t pid() const { return pid_; }
+  // Its build, and the file of its plugin. Empty until it has greeted.
+  const control::Hello& hello() const { return hello_; }
   // Queued when the client does not read now; a client that never reads is ended.
   void Send(const control::Packet& packet, Fd passed = {});
+  // In as many packets as it takes.
+  void Answer(uint64_t request, std::string_view text);
 
  private:
   struct Queued {
@@ -43,10 +50,11 @@ class ClientSession {
   EventLoop& loop_;
   Fd fd_;
   const pid_t pid_;
-  const control::Welcome& welcome_;
+  const MakeWelcome& welcome_;  // as things stand when it greets
   Budget::Lease lease_;
   Events events_;
   std::deque<Queued> outbox_;
+  control::Hello hello_;
   bool greeted_ = false;
   bool ending_ = false;
 };

@@ -13,7 +13,7 @@ constexpr Duration kPauseWithoutDescriptors = std::chrono::milliseconds(200);
 
 }  // namespace
 
-ControlServer::ControlServer(EventLoop& loop, ControlSocket socket, control::Welcome welcome, Budget& budget,
+ControlServer::ControlServer(EventLoop& loop, ControlSocket socket, ClientSession::MakeWelcome welcome, Budget& budget,
                              Counters& counters, Handlers handlers)
     : loop_(loop),
       socket_(std::move(socket)),

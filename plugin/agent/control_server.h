@@ -19,8 +19,8 @@ class ControlServer {
     std::function<void(ClientId)> gone;
   };
 
-  ControlServer(EventLoop& loop, ControlSocket socket, control::Welcome welcome, Budget& budget, Counters& counters,
-                Handlers handlers);
+  ControlServer(EventLoop& loop, ControlSocket socket, ClientSession::MakeWelcome welcome, Budget& budget,
+                Counters& counters, Handlers handlers);
   ~ControlServer();
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
@@ -30,7 +30,7 @@ class ControlServer {
   ClientSession* Find(ClientId id);
   size_t size() const { return sessions_.size(); }
   const std::vector<std::string>& names() const { return socket_.names(); }
-  const control::Welcome& welcome() const { return welcome_; }
+  const std::map<ClientId, std::unique_ptr<ClientSession>>& sessions() const { return sessions_; }
 
  private:
   void Accept(int listener);
@@ -39,7 +39,7 @@ class ControlServer {
 
   EventLoop& loop_;
   ControlSocket socket_;
-  const control::Welcome welcome_;
+  const ClientSession::MakeWelcome welcome_;
   Budget& budget_;
   Counters& counters_;
   Handlers handlers_;

@@ -87,10 +87,6 @@ Result<ControlSocket> ControlSocket::Bind(const std::vector<std::string>& names,
   return out;
 }
 
-void ControlSocket::ListenAgain(const std::vector<int>& fds) {
-  for (int fd : fds) listen(fd, kBacklog);
-}
-
 ControlSocket::~ControlSocket() {
   for (size_t i = 0; i < fds_.size(); ++i) {
     if (IsPath(names_[i])) unlink(names_[i].c_str());

@@ -23,9 +23,6 @@ class ControlSocket {
   // that another one serves.
   static Result<ControlSocket> Bind(const std::vector<std::string>& names, std::optional<Taken>& taken);
 
-  // In a process that inherited the sockets: clients are told who called listen last.
-  static void ListenAgain(const std::vector<int>& fds);
-
   ControlSocket(ControlSocket&&) = default;
   ControlSocket& operator=(ControlSocket&&) = delete;
   ~ControlSocket();

@@ -1,7 +1,5 @@
 #include "agent/local_node.h"
 
-#include <netinet/in.h>
-
 #include <algorithm>
 #include <cstdio>
 
@@ -33,11 +31,6 @@ Result<std::string> InterfaceOf(const fabric::Node& node, const fabric::Port& po
                                      ": neither that name nor its address");
 }
 
-bool LinkLocal(const SocketAddress& address) {
-  if (address.family() != AF_INET6) return false;
-  return IN6_IS_ADDR_LINKLOCAL(&reinterpret_cast<const sockaddr_in6*>(address.get())->sin6_addr);
-}
-
 }  // namespace
 
 std::string LocalNode::NameOf(NodeId id) const {
@@ -45,6 +38,18 @@ std::string LocalNode::NameOf(NodeId id) const {
   char text[32];
   snprintf(text, sizeof text, "node %016llx", static_cast<unsigned long long>(id));
   return text;
+}
+
+bool LocalNode::IsOfAnotherNode(const SocketAddress& address) const {
+  for (size_t i = 0; i < fabric.nodes.size(); ++i) {
+    if (i == self) continue;
+    for (const fabric::Port& p : fabric.nodes[i].ports) {
+      const bool same = std::any_of(p.addresses.begin(), p.addresses.end(),
+                                    [&](const SocketAddress& candidate) { return candidate.SameHost(address); });
+      if (same) return true;
+    }
+  }
+  return false;
 }
 
 Result<LocalNode> FindLocalNode(fabric::Fabric fabric, std::span<const fabric::LocalInterface> interfaces,
@@ -78,9 +83,14 @@ std::vector<transport::tcp::DialTarget> TargetsOf(const LocalNode& node, const L
   const fabric::Port& near = node.fabric.nodes[ends.near.node].ports[ends.near.port];
   const fabric::Port& far = node.fabric.nodes[ends.far.node].ports[ends.far.port];
   std::vector<transport::tcp::DialTarget> out;
+  if (!node.declared) {
+    const auto live = node.reach.find({near.name, node.fabric.nodes[ends.far.node].id, far.name});
+    if (live != node.reach.end()) out.push_back(live->second);
+    return out;
+  }
   for (const SocketAddress& to : far.addresses) {
     auto from = std::find_if(near.addresses.begin(), near.addresses.end(), [&](const SocketAddress& own) {
-      return own.family() == to.family() && LinkLocal(own) == LinkLocal(to);
+      return own.family() == to.family() && own.IsLinkLocal() == to.IsLinkLocal();
     });
     if (from != near.addresses.end()) out.push_back({node.interfaces[ends.near.port], *from, to.WithPort(node.port)});
   }
@@ -88,7 +98,7 @@ std::vector<transport::tcp::DialTarget> TargetsOf(const LocalNode& node, const L
 }
 
 std::string TargetText(const transport::tcp::DialTarget& target) {
-  return target.far.ToText() + " on " + target.interface;
+  return target.far.ToText() + (target.interface.empty() ? " beyond routers" : " on " + target.interface);
 }
 
 }  // namespace relay::agent

@@ -1,6 +1,9 @@
-// This node as its agent knows it: its place in the declared fabric and the interfaces behind its ports. Fixed for the
-// agent's life.
+// This node as its agent knows it: its place in the fabric and the interfaces behind its ports. Declared, it is fixed
+// for the agent's life; discovered, it is replaced between two events whenever the fabric changes, so that nobody keeps
+// an index into it from one event to the next.
 #pragma once
+#include <compare>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,19 +14,36 @@
 
 namespace relay::agent {
 
+// One of this node's links by names, which outlive a change of the fabric.
+struct LinkKey {
+  std::string near_port;
+  NodeId far = 0;
+  std::string far_port;
+  auto operator<=>(const LinkKey&) const = default;
+};
+
 struct LocalNode {
   fabric::Fabric fabric;
   size_t self = 0;
   uint64_t agreement = 0;
-  uint16_t port = 0;  // every agent's TCP port
+  bool declared = true;
+  TimePoint settled{};    // the structure has not changed since
+  bool draining = false;  // new circuits are refused, those that are open go on
+  uint16_t port = 0;      // every agent's TCP port
   Duration connect_timeout{};
   transport::tcp::HopOptions hop;
-  std::vector<std::string> interfaces;  // of each of its ports
+  std::vector<std::string> interfaces;                  // of each of its ports
+  std::map<LinkKey, transport::tcp::DialTarget> reach;  // discovered: how each live link is dialled
 
   const fabric::Node& node() const { return fabric.nodes[self]; }
   const std::string& name() const { return node().name; }
+  const std::string& InterfaceOf(size_t port_index) const { return interfaces[port_index]; }
   // "B", or the number in hex for a node that this fabric does not have.
   std::string NameOf(NodeId id) const;
+  // "the declared fabric", "the discovered fabric": for sentences.
+  const char* FabricText() const { return declared ? "the declared fabric" : "the discovered fabric"; }
+  // True when another node of the fabric has this address.
+  bool IsOfAnotherNode(const SocketAddress& address) const;
 };
 
 // Finds this node in the fabric by its addresses.
@@ -36,7 +56,8 @@ struct LinkEnds {
 };
 std::optional<LinkEnds> EndsFrom(const LocalNode& node, size_t link);
 
-// Every pair of addresses by which this link can be dialled, best first.
+// Every way to dial this link, best first: pairs of addresses, or what a live session has proven. A routed one's
+// interface is empty.
 std::vector<transport::tcp::DialTarget> TargetsOf(const LocalNode& node, const LinkEnds& ends);
 
 // "10.77.0.2:21517 on ab"

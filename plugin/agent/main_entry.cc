@@ -1,10 +1,13 @@
 #include "agent/main_entry.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cinttypes>
@@ -16,12 +19,12 @@
 #include "agent/options.h"
 #include "agent/refusal.h"
 #include "agent/scheduling.h"
+#include "agent/service_manager.h"
+#include "agent/settings.h"
 #include "base/log.h"
 
 namespace relay::agent {
 namespace {
-
-constexpr size_t kMaxFabricFile = 16 << 20;
 
 // Says one line to whoever started the agent, once.
 class StatusPipe {
@@ -41,32 +44,41 @@ class StatusPipe {
   Fd fd_;
 };
 
-Result<std::string> ReadFile(const std::string& path) {
-  Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) return FailErrno(ErrorCode::kUsage, "cannot read the declared fabric " + path + " (NCCL_RELAY_FABRIC)");
-  std::string text;
-  char piece[16384];
-  ssize_t n;
-  while ((n = read(fd.get(), piece, sizeof piece)) > 0) {
-    text.append(piece, static_cast<size_t>(n));
-    if (text.size() > kMaxFabricFile) return Fail(ErrorCode::kUsage, path + " is too large for a fabric");
-  }
-  if (n < 0) return FailErrno(ErrorCode::kUsage, "cannot read the declared fabric " + path + " (NCCL_RELAY_FABRIC)");
-  return text;
-}
-
+// A declared node whole; of a discovered one, what does not depend on what is found.
 Result<LocalNode> LoadNode(const Knobs& knobs) {
-  if (knobs.fabric.empty()) {
-    return Fail(ErrorCode::kUsage,
-                "no fabric is declared: set NCCL_RELAY_FABRIC to the path of a fabric.json that this node can read");
-  }
-  auto text = ReadFile(knobs.fabric);
+  LocalNode node;
+  node.port = static_cast<uint16_t>(knobs.port);
+  node.connect_timeout = knobs.connect_timeout;
+  node.hop.hop_timeout = knobs.hop_timeout;
+  if (knobs.fabric.empty()) return node;
+  auto text = ReadFile(knobs.fabric, "the declared fabric (NCCL_RELAY_FABRIC)");
   RELAY_TRY(text);
   auto fabric = fabric::ParseFabric(*text, knobs.fabric);
   RELAY_TRY(fabric);
   auto interfaces = ReadInterfaces();
   RELAY_TRY(interfaces);
   return FindLocalNode(std::move(*fabric), *interfaces, knobs);
+}
+
+Result<std::shared_ptr<const Key>> LoadKey(const Knobs& knobs) {
+  if (knobs.key_file.empty()) return nullptr;
+  return Key::Load(knobs.key_file);
+}
+
+std::string HostName() {
+  char name[HOST_NAME_MAX + 1] = "";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+LiveFabric::Options DiscoverOptions(const Knobs& knobs, const std::shared_ptr<const Key>& key) {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  const auto wall = static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
+  LiveFabric::Options options{TakeIdentity(RuntimeDirectory(), wall), HostName(), knobs.ifname, knobs.peers, key};
+  if (!options.identity.kept) RELAY_INFO("this node's id is not kept: no runtime directory can be written");
+  if (key == nullptr) RELAY_INFO("the fabric is open: any agent on its wires may join (NCCL_RELAY_KEY_FILE closes it)");
+  return options;
 }
 
 // A daemon is also found by its path, where the operator made the folder for it. An agent that a plugin started is only
@@ -87,76 +99,132 @@ void SetLevel(const std::string& level) {
   if (level == "trace") SetLogLevel(LogLevel::kTrace);
 }
 
-// SIGTERM and SIGINT end the loop.
-Status WatchSignals(EventLoop& loop, Fd& out) {
-  sigset_t ending;
-  sigemptyset(&ending);
-  sigaddset(&ending, SIGTERM);
-  sigaddset(&ending, SIGINT);
-  sigprocmask(SIG_BLOCK, &ending, nullptr);
-  out = Fd(signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK));
+// SIGTERM and SIGINT end the agent, a second one at once; SIGHUP reads its settings anew.
+Status WatchSignals(EventLoop& loop, Fd& out, std::function<void(int)> on_signal) {
+  sigset_t watched;
+  sigemptyset(&watched);
+  for (int number : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&watched, number);
+  sigprocmask(SIG_BLOCK, &watched, nullptr);
+  out = Fd(signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!out) return FailErrno(ErrorCode::kSystem, "cannot watch for signals");
-  return loop.Watch(out.get(), EPOLLIN, [&loop](uint32_t) { loop.Stop(); });
+  return loop.Watch(out.get(), EPOLLIN, [fd = out.get(), on_signal = std::move(on_signal)](uint32_t) {
+    signalfd_siginfo info{};
+    while (read(fd, &info, sizeof info) == sizeof info) on_signal(static_cast<int>(info.ssi_signo));
+  });
+}
+
+// The plugin's file alone has no HTTP server.
+Result<std::shared_ptr<void>> StartMetricsOf(const StartMetrics& start, const std::string& where,
+                                             const std::string& socket) {
+  if (where.empty()) return nullptr;
+  if (!start) return Fail(ErrorCode::kUsage, "metrics are served by the program nccl-relay, not by the plugin's file");
+  return start(where, socket);
+}
+
+void Reload(Agent& agent, const std::string& config) {
+  TellServiceManager("RELOADING=1");
+  auto settings = LoadSettings(config);
+  auto key = settings ? LoadKey(settings->knobs) : Result<std::shared_ptr<const Key>>(nullptr);
+  if (!settings || !key) {
+    const Error& error = settings ? key.error() : settings.error();
+    RELAY_WARN("the settings stay as they were: %s", error.what.c_str());
+  } else {
+    SetLevel(settings->knobs.log);
+    agent.Reconfigure({settings->knobs.ifname, settings->knobs.peers, std::move(*key)});
+    RELAY_INFO("the settings are read anew");
+  }
+  TellServiceManager("READY=1");
 }
 
 void Announce(const Agent& agent, const std::vector<std::string>& names) {
   std::string sockets;
   for (const std::string& name : names) sockets += (sockets.empty() ? "" : " and ") + name;
-  RELAY_INFO("agent of node %s, port %u, control socket %s, fabric %s (%s)", agent.node().name().c_str(),
-             agent.node().port, sockets.c_str(), agent.node().fabric.name.c_str(),
-             HashText(agent.node().agreement).c_str());
+  const LocalNode& node = agent.node();
+  const std::string fabric = node.declared ? node.fabric.name + " (" + HashText(node.agreement) + ")" : "discovered";
+  RELAY_INFO("agent of node %s (%s), port %u, control socket %s, fabric %s", node.name().c_str(),
+             HashText(node.node().id).c_str(), node.port, sockets.c_str(), fabric.c_str());
 }
 
-// Its starter waits for the process that it started, which ends here; the agent itself becomes nobody's child. Not
-// earlier, because an agent that fails before would be left, ended, to whoever collects orphans, and in a container
-// that may be nobody.
-void LeaveStarter(const std::vector<int>& listeners) {
-  pid_t pid = fork();
-  if (pid > 0) _exit(0);
+// Its starter waits for the process that it started. That one stays until the agent, its child, is ready, and then
+// leaves it to nobody; an agent that fails before is collected here and not left, ended, to whoever collects orphans,
+// because in a container that may be nobody. Returns in the agent, with what is to be closed when it is ready.
+Fd LeaveStarter() {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return {};
+  Fd reader(ends[0]), writer(ends[1]);
+  const pid_t pid = fork();
   if (pid < 0) RELAY_WARN("the agent stays in the foreground: it cannot fork");
-  ControlSocket::ListenAgain(listeners);
+  if (pid < 0) return {};
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // whoever ends the process that it started means the agent
+    return writer;
+  }
+  writer.reset();
+  char ready;
+  if (read(reader.get(), &ready, 1) == 1) _exit(0);
+  int status = 0;
+  while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
-struct Ended {
-  bool served_by_other = false;
-};
+void ReleaseStarter(Fd held) {
+  if (!held) return;
+  prctl(PR_SET_PDEATHSIG, 0);
+  if (write(held.get(), "", 1) < 0) RELAY_TRACE("nobody waits for the agent to be ready");
+}
 
-Result<Ended> Serve(const Arguments& arguments, StatusPipe& status) {
-  auto knobs = LoadKnobs([](const char* name) -> const char* { return getenv(name); }, environ);
-  RELAY_TRY(knobs);
-  SetLevel(knobs->log);
-  auto node = LoadNode(*knobs);
+Status Serve(const Arguments& arguments, const StartMetrics& start_metrics, StatusPipe& status) {
+  Fd held = arguments.auto_started && !arguments.foreground ? LeaveStarter() : Fd();
+  auto settings = LoadSettings(arguments.config);
+  RELAY_TRY(settings);
+  const Knobs& knobs = settings->knobs;
+  SetLevel(knobs.log);
+  auto node = LoadNode(knobs);
   RELAY_TRY(node);
+  auto key = LoadKey(knobs);
+  RELAY_TRY(key);
 
   std::optional<ControlSocket::Taken> taken;
-  auto socket = ControlSocket::Bind(NamesToServe(*knobs, arguments.auto_started), taken);
+  auto socket = ControlSocket::Bind(NamesToServe(knobs, arguments.auto_started), taken);
   // Of several agents that plugins start at once, one wins and serves them all.
-  if (!socket && taken && arguments.auto_started) return Ended{true};
+  if (!socket && taken && arguments.auto_started) return {};
   RELAY_TRY(socket);
   const std::vector<std::string> names = socket->names();
-  std::vector<int> listeners;
-  for (const Fd& fd : socket->fds()) listeners.push_back(fd.get());
 
   SystemClock clock;
   EventLoop loop(clock);
-  AgentOptions options{std::move(*node), knobs->linger, arguments.auto_started, DescriptorLimit()};
+  AgentOptions options{.node = std::move(*node),
+                       .discover = {},
+                       .key = *key,
+                       .linger = knobs.linger,
+                       .auto_started = arguments.auto_started,
+                       .descriptors = DescriptorLimit()};
+  if (knobs.fabric.empty()) options.discover = DiscoverOptions(knobs, *key);
   auto agent = Agent::Start(loop, std::move(options), std::move(*socket));
   RELAY_TRY(agent);
-  if (arguments.auto_started && !arguments.foreground) LeaveStarter(listeners);
-  Fd signals;  // of the process that stays: a signalfd is its maker's
-  RELAY_TRY(WatchSignals(loop, signals));
+  Fd signals;
+  RELAY_TRY(WatchSignals(loop, signals, [&](int number) {
+    if (number == SIGHUP) return Reload(**agent, arguments.config);
+    TellServiceManager("STOPPING=1");
+    (*agent)->Drain(settings->drain_timeout);
+  }));
+  auto metrics = StartMetricsOf(start_metrics, settings->metrics, names.front());
+  RELAY_TRY(metrics);
   // Whatever file system this was started in may be unmounted.
   if (arguments.auto_started && chdir("/") != 0) RELAY_TRACE("cannot leave the folder this was started in");
   if (!RunUrgently()) RELAY_INFO("the agent runs at normal priority: it may not set another (CAP_SYS_NICE)");
   Announce(**agent, names);
   status.Say("ready");
+  ReleaseStarter(std::move(held));
+  TellServiceManager("READY=1\nSTATUS=node " + (*agent)->node().name());
   loop.Run();
-  return Ended{};
+  return {};
 }
 
 }  // namespace
 
-int Main(int argc, char** argv) {
+int Main(int argc, char** argv, const StartMetrics& start_metrics) {
   prctl(PR_SET_NAME, "nccl-relay");
   SetLogSink(StderrSink);
   signal(SIGPIPE, SIG_IGN);  // splice has no MSG_NOSIGNAL
@@ -171,7 +239,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   StatusPipe status(arguments->status_fd);
-  auto ended = Serve(*arguments, status);
+  auto ended = Serve(*arguments, start_metrics, status);
   if (!ended) {
     RELAY_WARN("%s", ended.error().what.c_str());
     status.Say(ended.error().what);

@@ -1,5 +1,7 @@
 // The arguments of "nccl-relay agent".
 #pragma once
+#include <string>
+
 #include "relay/result.h"
 
 namespace relay::agent {
@@ -8,6 +10,7 @@ struct Arguments {
   bool auto_started = false;  // by a plugin: leaves its starter's side, ends when idle
   bool foreground = false;    // stays where it was started
   bool help = false;
+  std::string config;  // agent.json; empty: the environment alone
   int status_fd = -1;  // where to say "ready", or why not
 };
 

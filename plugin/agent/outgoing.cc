@@ -1,14 +1,17 @@
 #include "agent/outgoing.h"
 
+#include <algorithm>
+
 #include "agent/control_server.h"
 #include "agent/refusal.h"
 #include "agent/route_check.h"
+#include "base/log.h"
 #include "transport/loopback/dial.h"
 
 namespace relay::agent {
 
-Outgoing::Outgoing(const Services& services, const control::Connect& connect, Done done)
-    : services_(services), connect_(connect), done_(std::move(done)) {
+Outgoing::Outgoing(const Services& services, Request request, Done done)
+    : services_(services), request_(std::move(request)), done_(std::move(done)) {
   timer_ = services_.loop.After(Duration::zero(), [this] { Begin(); });
 }
 
@@ -18,50 +21,95 @@ Outgoing::~Outgoing() {
 }
 
 OpenMessage Outgoing::MakeOpen() const {
+  const LocalNode& node = services_.node;
   OpenMessage open;
   open.name = connect_.name;
   open.token = connect_.token;
-  open.agreement = services_.node.agreement;
-  open.source = services_.node.node().id;
-  open.source_name = services_.node.name();
+  open.agreement = node.agreement;
+  open.source = node.node().id;
+  open.source_name = node.name();
+  open.build = request_.build;
+  open.plugin = request_.plugin;
+  open.declared = node.declared;
+  open.settled_s = static_cast<uint32_t>(
+      std::clamp<int64_t>(static_cast<int64_t>(Seconds(services_.loop.clock().Now() - node.settled)), 0, UINT32_MAX));
   return open;
 }
 
 void Outgoing::Begin() {
   const LocalNode& node = services_.node;
-  if (connect_.agreement != 0 && connect_.agreement != node.agreement) {
+  if (node.draining) {
+    return Finish(tl::unexpected(Refuse(node, RefusedCode::kDraining, Again::kMayHelp,
+                                        "the agent of " + node.name() + " is ending and takes no new circuits")));
+  }
+  if (node.declared && connect_.agreement != 0 && connect_.agreement != node.agreement) {
     return Finish(tl::unexpected(RefuseDisagreement(node, {connect_.node, {}, connect_.agreement})));
   }
   auto to = fabric::FindNode(node.fabric, connect_.node);
   if (!to) {
-    return Finish(tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kCannotHelp,
-                                        "the fabric of " + node.name() + " has no " + node.NameOf(connect_.node) +
-                                            ": compare the files that NCCL_RELAY_FABRIC names on the nodes")));
+    return NotThere("the fabric of " + node.name() + " has no " + node.NameOf(connect_.node) +
+                    ": compare the files that NCCL_RELAY_FABRIC names on the nodes");
   }
   if (*to == node.self) return OpenToSelf();
-  auto path = fabric::FindPath(node.fabric, node.self, *to);
+  auto path = services_.paths.To(node.fabric, *to);
   if (!path) {
-    return Finish(tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kCannotHelp,
-                                        path.error().what + ": declare the missing link in the file that " +
-                                            "NCCL_RELAY_FABRIC names, on every node, and restart the agents")));
+    return NotThere(path.error().what + ": declare the missing link in the file that NCCL_RELAY_FABRIC names, on " +
+                    "every node, and restart the agents");
   }
   DialPath(*path);
+}
+
+// A declared fabric stays as it is; of a discovered one, the missing part may be heard of any moment, or be reached
+// beyond routers.
+void Outgoing::NotThere(const std::string& why) {
+  const LocalNode& node = services_.node;
+  if (node.declared) return Finish(tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kCannotHelp, why)));
+  services_.find(connect_.node, connect_.addresses);
+  Finish(tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kMayHelp, services_.why_not_found(connect_.node))));
 }
 
 void Outgoing::DialPath(const fabric::Path& path) {
   const LocalNode& node = services_.node;
   OpenMessage open = MakeOpen();
   open.route = fabric::RouteOf(node.fabric, path);
+  tried_.insert(tried_.end(), open.route.begin(), open.route.end());
   path_ = fabric::PathText(node.fabric, path);
+  note_ = path.last_resort ? LastResortText(node, path) : "";
   if (open.route.size() > kMaxHops) {
     return Finish(
         tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kCannotHelp,
                               "the path " + path_ + " is longer than " + std::to_string(kMaxHops) + " links")));
   }
-  dialer_ = std::make_unique<HopDialer>(services_.loop, node, std::move(open), [this](HopDialer::Outcome outcome) {
-    if (!outcome) return Finish(tl::unexpected(std::move(outcome).error()));
-    Finish(Opened{std::move(outcome->socket), {std::move(outcome->message), path_}});
-  });
+  dialer_ = std::make_unique<HopDialer>(services_.loop, node, std::move(open),
+                                        [this](HopDialer::Outcome outcome) { OnDialled(std::move(outcome)); });
+}
+
+void Outgoing::OnDialled(HopDialer::Outcome outcome) {
+  if (outcome) return Finish(Opened{std::move(outcome->socket), {std::move(outcome->message), path_, note_}});
+  if (DialAnother(outcome.error())) return;
+  Finish(tl::unexpected(std::move(outcome).error()));
+}
+
+// Where a link or a relay of the path does not serve, the next-best path may: one that shares no link with those tried.
+bool Outgoing::DialAnother(const RefusedMessage& refused) {
+  const bool of_the_way = refused.code == RefusedCode::kLinkDown || refused.code == RefusedCode::kNoAgent ||
+                          refused.code == RefusedCode::kLimit || refused.code == RefusedCode::kDraining ||
+                          refused.code == RefusedCode::kTimeout;
+  if (!of_the_way) return false;
+  const LocalNode& node = services_.node;
+  std::vector<size_t> links;
+  for (const RouteHop& hop : tried_) {
+    if (auto link = fabric::FindLink(node.fabric, hop)) links.push_back(*link);
+  }
+  const auto to = fabric::FindNode(node.fabric, connect_.node);
+  if (!to) return false;
+  auto path = fabric::FindPathWithout(node.fabric, node.self, *to, links);
+  if (!path) return false;
+  RELAY_INFO("path %s does not serve (%s), the next one is tried: %s", path_.c_str(), refused.sentence.c_str(),
+             fabric::PathText(node.fabric, *path).c_str());
+  // Later: the dialler that reports is still at work.
+  timer_ = services_.loop.After(Duration::zero(), [this, path = std::move(*path)] { DialPath(path); });
+  return true;
 }
 
 void Outgoing::OpenToSelf() {
@@ -89,7 +137,7 @@ void Outgoing::HandFarEndTo(ClientId owner) {
                                         services_.node.name() + " cannot connect to itself: " + why)));
   }
   near_ = std::move(ends->near);
-  session->Send({0, control::Arrived{MakeOpen(), path_}}, std::move(ends->far));
+  session->Send({0, control::Arrived{MakeOpen(), path_, {}}}, std::move(ends->far));
 }
 
 void Outgoing::ReadOpened() {
@@ -98,7 +146,7 @@ void Outgoing::ReadOpened() {
   if (progress && reader_.type() == SetupType::kOpened) {
     if (auto opened = DecodeOpened(reader_.body()); opened && opened->name == connect_.name) {
       services_.loop.Forget(near_.get());
-      return Finish(Opened{std::move(near_), {std::move(*opened), path_}});
+      return Finish(Opened{std::move(near_), {std::move(*opened), path_, {}}});
     }
   }
   if (progress && reader_.type() == SetupType::kRefused) {

@@ -2,6 +2,8 @@
 #pragma once
 #include <memory>
 
+#include <vector>
+
 #include "agent/hop_dialer.h"
 #include "agent/owner_search.h"
 #include "agent/services.h"
@@ -21,14 +23,21 @@ class Outgoing {
   using Done = std::function<void(Outcome)>;
 
   // Never calls `done` before it returns. Destroying it tears down what is half open.
-  Outgoing(const Services& services, const control::Connect& connect, Done done);
+  struct Request {
+    control::Connect connect;
+    std::string build, plugin;  // of whoever asks
+  };
+  Outgoing(const Services& services, Request request, Done done);
   ~Outgoing();
   Outgoing(const Outgoing&) = delete;
   Outgoing& operator=(const Outgoing&) = delete;
 
  private:
   void Begin();
+  void NotThere(const std::string& why);
   void DialPath(const fabric::Path& path);
+  void OnDialled(HopDialer::Outcome outcome);
+  bool DialAnother(const RefusedMessage& refused);
   void OpenToSelf();
   void HandFarEndTo(ClientId owner);
   void ReadOpened();
@@ -36,9 +45,12 @@ class Outgoing {
   void Finish(Outcome outcome);
 
   const Services& services_;
-  const control::Connect connect_;
+  const Request request_;
+  const control::Connect& connect_ = request_.connect;
   Done done_;
-  std::string path_;
+  std::string path_, note_;
+  // The links of every path so far.
+  std::vector<RouteHop> tried_;
   std::unique_ptr<HopDialer> dialer_;
   // A path to oneself:
   std::unique_ptr<OwnerSearch> search_;

@@ -38,6 +38,19 @@ RefusedMessage RefuseDisagreement(const LocalNode& node, const Disagreement& d) 
                     "): compare the files that NCCL_RELAY_FABRIC names on both");
 }
 
+std::string LastResortText(const LocalNode& node, const fabric::Path& path) {
+  const fabric::Fabric& fabric = node.fabric;
+  std::string links;
+  for (size_t link : path.links) {
+    const fabric::Link& l = fabric.links[link];
+    if (!l.last_resort && !l.routed) continue;
+    links +=
+        (links.empty() ? "" : ", ") + fabric::LinkText(fabric, link) + (l.routed ? " beyond routers" : " on a LAN");
+  }
+  return fabric.nodes[path.nodes.back()].name + " is reached from " + node.name() +
+         " by a last resort, because no cable leads there: " + links;
+}
+
 bool OnlyThrough(const fabric::Fabric& fabric, const Question& question) {
   if (question.through == question.from || question.through == question.to) return false;
   std::vector<bool> seen(fabric.nodes.size());

@@ -19,6 +19,9 @@ struct Disagreement {
 };
 RefusedMessage RefuseDisagreement(const LocalNode& node, const Disagreement& disagreement);
 
+// Said aloud where a path uses the management LAN or routers.
+std::string LastResortText(const LocalNode& node, const fabric::Path& path);
+
 // The next node of a route does not answer: nobody listens there (kNoAgent), or the link is down here (kLinkDown).
 struct Unanswered {
   const OpenMessage& open;  // its hop is the link that was dialled

@@ -22,7 +22,7 @@ bool IsPath(const LocalNode& node, const OpenMessage& open) {
 bool CameOver(const LocalNode& node, const RouteHop& hop, const Arrival& arrival) {
   auto link = fabric::FindLink(node.fabric, hop);
   auto ends = link ? EndsFrom(node, *link) : std::nullopt;
-  if (!ends || ends->near.port != arrival.port) return false;
+  if (!ends || node.InterfaceOf(ends->near.port) != arrival.interface) return false;
   const auto& far = node.fabric.nodes[ends->far.node].ports[ends->far.port].addresses;
   return std::any_of(far.begin(), far.end(), [&](const SocketAddress& a) { return a.SameHost(arrival.from); });
 }
@@ -30,7 +30,11 @@ bool CameOver(const LocalNode& node, const RouteHop& hop, const Arrival& arrival
 }  // namespace
 
 std::optional<RefusedMessage> CheckRoute(const LocalNode& node, const OpenMessage& open, const Arrival& arrival) {
-  if (open.agreement != 0 && open.agreement != node.agreement) {
+  if (node.draining) {
+    return Refuse(node, RefusedCode::kDraining, Again::kMayHelp,
+                  "the agent of " + node.name() + " is ending and takes no new circuits");
+  }
+  if (node.declared && open.agreement != 0 && open.agreement != node.agreement) {
     return RefuseDisagreement(node, {open.source, open.source_name, open.agreement});
   }
   auto forbid = [&](const std::string& why) {
@@ -38,11 +42,16 @@ std::optional<RefusedMessage> CheckRoute(const LocalNode& node, const OpenMessag
                   node.name() + " refuses a circuit from " + node.NameOf(open.source) + ": " + why);
   };
   if (open.route.empty() || open.route[open.hop].to != node.node().id) return forbid("it is for another node");
-  if (!IsPath(node, open)) return forbid("its route is no path of the declared fabric");
+  if (!IsPath(node, open)) {
+    RefusedMessage refused = forbid(std::string("its route is no path of ") + node.FabricText());
+    // The graph of a discovered fabric may be a moment behind the source's.
+    refused.final = node.declared;
+    return refused;
+  }
   const RouteHop& hop = open.route[open.hop];
   if (!CameOver(node, hop, arrival)) {
     return forbid("it should come over link " + node.NameOf(hop.from) + "-" + node.name() + " but came from " +
-                  arrival.from.HostText() + " on " + node.interfaces[arrival.port]);
+                  arrival.from.HostText() + " on " + arrival.interface);
   }
   return std::nullopt;
 }

@@ -8,8 +8,8 @@
 namespace relay::agent {
 
 struct Arrival {
-  size_t port = 0;  // of this node, on which the OPEN came in
-  SocketAddress from;
+  std::string interface;  // of this node, on which the OPEN came in
+  SocketAddress from, to;
 };
 
 // nullopt: the OPEN is for this node, came over the link that it names, and its route is a path of this fabric on which

@@ -151,6 +151,12 @@ Result<Knobs> LoadKnobs(const Getenv& getenv_fn, const char* const* environment)
   return knobs;
 }
 
+std::optional<Duration> ParseKnobSeconds(std::string_view text) {
+  knob::Seconds out{};
+  if (!ParseSeconds(text, out, 0, 86400)) return std::nullopt;
+  return out;
+}
+
 std::optional<std::string_view> NearestKnob(std::string_view unknown) {
   const Row* best = nullptr;
   size_t best_distance = 4;  // farther than three letters is another word

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "comm/this_build.h"
 
 namespace relay::comm {
 namespace {
@@ -16,6 +17,8 @@ control::ClientOptions OptionsOf(const Knobs& knobs, Duration deadline) {
   return {.socket = knobs.socket,
           .start_agent = knobs.agent == "auto",
           .agent_log = knobs.agent_log,
+          .build = TheBuild().build,
+          .plugin = TheBuild().file,
           .agent_program = "",
           .deadline = deadline};
 }

@@ -11,6 +11,7 @@
 #include "comm/device.h"
 #include "comm/job_end.h"
 #include "comm/path_text.h"
+#include "comm/this_build.h"
 #include "stream/recv_stream.h"
 #include "stream/send_stream.h"
 
@@ -22,6 +23,12 @@ std::atomic<int> g_contexts{0};  // the last one to go also waits for transit ci
 // Deadlines are judged often enough to be met, and seldom enough to cost nothing.
 Duration HousekeepingOf(const Knobs& knobs) {
   return std::clamp<Duration>(knobs.recover_timeout / 8, std::chrono::milliseconds(5), std::chrono::seconds(1));
+}
+
+std::string HexText(uint64_t value) {
+  char text[20];
+  snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
+  return text;
 }
 
 // What the receiving side offers in OPENED, whatever the transport: how large a message it takes before its receive is
@@ -60,8 +67,10 @@ Status Context::Start() {
   const control::Welcome& w = welcome();
   PublishDevices(w);
   WatchAgent();
-  RELAY_INFO("nccl-relay %s: node %s, agent pid %d on port %u, fabric %016lx", RELAY_VERSION, w.node_name.c_str(),
-             static_cast<int>(link_.agent_pid()), static_cast<unsigned>(w.port), w.agreement);
+  const std::string fabric = w.agreement == 0 ? "discovered" : "declared, " + HexText(w.agreement);
+  RELAY_INFO("nccl-relay %s: node %s, agent pid %d on port %u, fabric %s", TheBuild().build.c_str(),
+             w.node_name.c_str(), static_cast<int>(link_.agent_pid()), static_cast<unsigned>(w.port), fabric.c_str());
+  for (const std::string& sentence : DoubleLibraries()) RELAY_WARN("%s", sentence.c_str());
   return {};
 }
 
@@ -99,7 +108,12 @@ Result<ListenComm*> Context::Listen(std::span<std::byte, kHandleBytes> handle) {
   Token token = RandomValue<Token>();
   link_.Register(token);
   FindAgent();
-  EncodeHandle({.port = w.port, .node = w.node, .agreement = w.agreement, .token = token, .node_name = w.node_name},
+  EncodeHandle({.port = w.port,
+                .node = w.node,
+                .agreement = w.agreement,
+                .token = token,
+                .node_name = w.node_name,
+                .addresses = w.addresses},
                handle);
   std::lock_guard lock(mutex_);
   listens_.push_back(std::unique_ptr<ListenComm>(new ListenComm{.context = *this, .token = token}));
@@ -116,7 +130,8 @@ Result<Comm*> Context::Connect(std::span<const std::byte, kHandleBytes> bytes) {
                     .connect = {.node = handle->node,
                                 .token = handle->token,
                                 .name = {.connection = RandomValue<uint64_t>(), .circuit = 0, .epoch = 0},
-                                .agreement = handle->agreement},
+                                .agreement = handle->agreement,
+                                .addresses = handle->addresses},
                     .node_name = handle->node_name};
     it = attempts_.emplace(handle->token, std::move(attempt)).first;
   }
@@ -182,6 +197,7 @@ Result<Comm*> Context::MakeSendComm(Attempt& attempt, control::Received received
   auto eager = DecodeOffer(connected.opened.offer);
   if (!eager) return tl::unexpected(std::move(eager).error());
   RELAY_INFO("connected to %s: path %s, tcp", attempt.node_name.c_str(), connected.path.c_str());
+  SayAloud(connected.note, {attempt.node_name, connected.opened.build, connected.opened.plugin});
   auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), attempt.connect.name,
                                                     connected.path, counters_);
   std::string peer = attempt.node_name + " over " + connected.path;
@@ -202,13 +218,25 @@ Result<Comm*> Context::MakeRecvComm(ListenComm& listen, control::Received receiv
   listen.accepted = true;
   link_.StopListening(listen.token);
   RELAY_INFO("accepted from %s: path %s, tcp", arrived.open.source_name.c_str(), arrived.path.c_str());
+  SayAloud(arrived.note, {arrived.open.source_name, arrived.open.build, arrived.open.plugin});
   auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), arrived.open.name,
                                                     arrived.path, counters_);
-  circuit->QueueSetup(EncodeOpened({.name = arrived.open.name, .offer = EncodeOffer(knobs_.eager)}));
+  circuit->QueueSetup(EncodeOpened({.name = arrived.open.name,
+                                    .offer = EncodeOffer(knobs_.eager),
+                                    .build = TheBuild().build,
+                                    .plugin = TheBuild().file}));
   std::string peer = arrived.open.source_name + " over " + arrived.path;
   return AddComm(Comm::Kind::kRecv, listen.token,
                  std::make_shared<stream::RecvStream>(std::move(circuit), OptionsFor(peer, LastLink(arrived.path)),
                                                       counters_, knobs_.eager));
+}
+
+// What both ends of a connection should hear of it: once each, because every channel brings the same.
+void Context::SayAloud(const std::string& note, const Peer& peer) {
+  const std::string differs = BuildDiffers(welcome().node_name, TheBuild(), peer);
+  for (const std::string& sentence : {note, differs}) {
+    if (!sentence.empty() && said_.insert(sentence).second) RELAY_WARN("%s", sentence.c_str());
+  }
 }
 
 // NCCL has exchanged the handle before it asks, so the peer is on its way; a peer that never comes must not hang us.

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "comm/comm.h"
 #include "comm/connect_machine.h"
 #include "comm/handle.h"
+#include "comm/this_build.h"
 #include "relay/counters.h"
 #include "stream/service.h"
 
@@ -58,6 +60,7 @@ class Context {
   Status JudgeAccept(ListenComm& listen);
   Comm* AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream);
   stream::StreamOptions OptionsFor(std::string peer, std::string near_link) const;
+  void SayAloud(const std::string& note, const Peer& peer);
   void AwaitPeers();
   void AwaitTransit();
 
@@ -75,6 +78,7 @@ class Context {
   std::map<Token, Attempt> attempts_;  // a handle names one connection
   std::vector<std::unique_ptr<ListenComm>> listens_;
   std::vector<std::unique_ptr<Comm>> comms_;
+  std::set<std::string> said_;
 };
 
 }  // namespace relay::comm

@@ -11,7 +11,31 @@ namespace {
 constexpr uint32_t kMagic = 0x684c526e;  // "nRLh"
 constexpr uint16_t kVersion = 1;
 constexpr size_t kNameAt = 40;
-static_assert(kNameAt + kMaxNameBytes <= kHandleBytes);
+constexpr size_t kNameBytes = 32;
+constexpr size_t kAddressesAt = kNameAt + kNameBytes;
+
+void PutAddresses(const std::vector<SocketAddress>& addresses, std::span<std::byte> out) {
+  for (const SocketAddress& address : addresses) {
+    const auto bytes = address.HostBytes();
+    if (bytes.empty() || 1 + bytes.size() > out.size()) continue;
+    out[0] = static_cast<std::byte>(bytes.size());
+    std::copy(bytes.begin(), bytes.end(), out.begin() + 1);
+    out = out.subspan(1 + bytes.size());
+  }
+}
+
+std::vector<SocketAddress> GetAddresses(std::span<const std::byte> in, uint16_t port) {
+  std::vector<SocketAddress> out;
+  while (!in.empty() && in[0] != std::byte{0}) {
+    const auto size = std::to_integer<size_t>(in[0]);
+    if (1 + size > in.size()) break;
+    const SocketAddress address = SocketAddress::FromHostBytes(in.subspan(1, size));
+    if (address.empty()) break;
+    out.push_back(address.WithPort(port));
+    in = in.subspan(1 + size);
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -23,7 +47,8 @@ void EncodeHandle(const Handle& handle, std::span<std::byte, kHandleBytes> out) 
   PutLe<uint64_t>(&out[8], handle.node);
   PutLe<uint64_t>(&out[16], handle.agreement);
   std::copy(handle.token.begin(), handle.token.end(), &out[24]);
-  std::memcpy(&out[kNameAt], handle.node_name.data(), std::min(handle.node_name.size(), kMaxNameBytes));
+  std::memcpy(&out[kNameAt], handle.node_name.data(), std::min(handle.node_name.size(), kNameBytes));
+  PutAddresses(handle.addresses, out.subspan<kAddressesAt>());
 }
 
 Result<Handle> DecodeHandle(std::span<const std::byte, kHandleBytes> in) {
@@ -41,7 +66,8 @@ Result<Handle> DecodeHandle(std::span<const std::byte, kHandleBytes> in) {
   handle.agreement = GetLe<uint64_t>(&in[16]);
   std::copy_n(&in[24], handle.token.size(), handle.token.begin());
   const char* name = reinterpret_cast<const char*>(&in[kNameAt]);
-  handle.node_name.assign(name, strnlen(name, kMaxNameBytes));
+  handle.node_name.assign(name, strnlen(name, kNameBytes));
+  handle.addresses = GetAddresses(in.subspan<kAddressesAt>(), handle.port);
   return handle;
 }
 

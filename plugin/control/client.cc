@@ -12,6 +12,7 @@ namespace {
 
 // An agent that leaves this many packets unread is stopped or hung.
 constexpr size_t kMaxOutbox = 8192;
+constexpr size_t kMostAnswer = size_t{64} << 20;
 
 bool WaitUntil(int fd, short events, TimePoint deadline, const Clock& clock) {
   while (clock.Now() < deadline) {
@@ -82,7 +83,7 @@ class Connector {
   }
 
   Status Greet(Client& client) {
-    RELAY_TRY(client.Send({0, Hello{kVersion, RELAY_VERSION}}));
+    RELAY_TRY(client.Send({0, Hello{kVersion, options_.build, options_.plugin}}));
     while (true) {
       auto received = client.Receive();
       RELAY_TRY(received);
@@ -149,6 +150,7 @@ Result<std::string> Ask(Client& client, const std::string& question, Duration de
   constexpr uint64_t kRequest = 1;
   const TimePoint until = clock.Now() + deadline;
   RELAY_TRY(client.Send({kRequest, Query{question}}));
+  std::string text;
   while (true) {
     auto received = client.Receive();
     RELAY_TRY(received);
@@ -162,7 +164,11 @@ Result<std::string> Ask(Client& client, const std::string& question, Duration de
     }
     Packet& packet = (*received)->packet;
     if (packet.request != kRequest) continue;
-    if (auto* answer = std::get_if<Answer>(&packet.message)) return std::move(answer->text);
+    if (auto* answer = std::get_if<Answer>(&packet.message)) {
+      text += answer->text;
+      if (!answer->more) return text;
+      if (text.size() > kMostAnswer) return Fail(ErrorCode::kRemote, "the agent of this node answers without end");
+    }
     if (auto* failed = std::get_if<Failed>(&packet.message)) return Fail(ErrorCode::kUsage, failed->refused.sentence);
   }
 }

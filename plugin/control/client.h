@@ -17,6 +17,8 @@ struct ClientOptions {
   std::string socket;                            // knob socket
   bool start_agent = true;                       // knob agent is "auto"
   std::string agent_log;                         // knob agent_log
+  std::string build = RELAY_VERSION;             // of whoever asks
+  std::string plugin = {};                       // its file; empty: a tool
   std::string agent_program;                     // empty: found beside this library, or this library itself
   Duration deadline = std::chrono::seconds(30);  // of Connect, from its call on
 };
@@ -48,7 +50,7 @@ class Client {
   std::deque<std::vector<std::byte>> outbox_;
 };
 
-// One question, its answer's text: "status", "fabric", "neighbours", "transit". Blocks until the deadline; the client
+// One question (control::Query lists them), its whole answer's text. Blocks until the deadline; the client
 // must have no other request under way.
 Result<std::string> Ask(Client& client, const std::string& question, Duration deadline, const Clock& clock);
 

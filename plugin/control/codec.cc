@@ -11,11 +11,13 @@ constexpr uint32_t kMagic = 0x434c526e;  // "nRLC" on the wire
 constexpr size_t kHeaderBytes = 16;
 constexpr size_t kMaxBuild = 64;
 constexpr size_t kMaxQuestion = 64;
+constexpr size_t kMaxPlugin = 512;
+constexpr size_t kMaxAddresses = 16;
+constexpr size_t kMaxNote = 1024;
 constexpr size_t kMaxPciPath = 256;
 constexpr size_t kMaxDevices = 64;
 constexpr size_t kMaxPath = 16 * 1024;
-constexpr size_t kMaxText = kMaxPacket - kHeaderBytes - 2;
-static_assert(kHeaderBytes + 4 + kSetupPrefixBytes + kMaxSetupBody + 2 + kMaxPath <= kMaxPacket);
+static_assert(kHeaderBytes + 4 + kSetupPrefixBytes + kMaxSetupBody + 2 + kMaxPath + 2 + kMaxNote <= kMaxPacket);
 
 // One Put and one Get per message, side by side: what the one writes, the other reads.
 void Put(ByteWriter& out, const Token& token) { out.PutBytes(token); }
@@ -24,13 +26,32 @@ void Get(ByteReader& in, Token& token) {
   if (in.ok()) std::copy(bytes.begin(), bytes.end(), token.begin());
 }
 
+// As text: "10.0.0.1:21517", "[fe80::1]:21517".
+void Put(ByteWriter& out, const std::vector<SocketAddress>& addresses) {
+  const size_t count = std::min(addresses.size(), kMaxAddresses);
+  out.Put<uint16_t>(static_cast<uint16_t>(count));
+  for (size_t i = 0; i < count; ++i) out.PutString(addresses[i].ToText());
+}
+bool Get(ByteReader& in, std::vector<SocketAddress>& addresses) {
+  const size_t count = in.Get<uint16_t>();
+  if (count > kMaxAddresses) return false;
+  for (size_t i = 0; i < count && in.ok(); ++i) {
+    auto address = SocketAddress::ParseWithPort(in.GetString(kMaxNameBytes));
+    if (!address) return false;
+    addresses.push_back(*address);
+  }
+  return true;
+}
+
 void Put(ByteWriter& out, const Hello& m) {
   out.Put<uint16_t>(m.version);
   out.PutString(m.build);
+  out.PutString(std::string_view(m.plugin).substr(0, kMaxPlugin));
 }
 bool Get(ByteReader& in, Hello& m) {
   m.version = in.Get<uint16_t>();
   m.build = in.GetString(kMaxBuild);
+  m.plugin = in.GetString(kMaxPlugin);
   return true;
 }
 
@@ -53,6 +74,7 @@ void Put(ByteWriter& out, const Connect& m) {
   out.Put<uint32_t>(m.name.circuit);
   out.Put<uint32_t>(m.name.epoch);
   out.Put<uint64_t>(m.agreement);
+  Put(out, m.addresses);
 }
 bool Get(ByteReader& in, Connect& m) {
   m.node = in.Get<uint64_t>();
@@ -61,7 +83,7 @@ bool Get(ByteReader& in, Connect& m) {
   m.name.circuit = in.Get<uint32_t>();
   m.name.epoch = in.Get<uint32_t>();
   m.agreement = in.Get<uint64_t>();
-  return true;
+  return Get(in, m.addresses);
 }
 
 void Put(ByteWriter&, const Cancel&) {}
@@ -87,6 +109,7 @@ void Put(ByteWriter& out, const Welcome& m) {
     out.PutString(device.pci_path);
     out.Put<uint32_t>(device.speed_mbit);
   }
+  Put(out, m.addresses);
 }
 bool Get(ByteReader& in, Welcome& m) {
   m.version = in.Get<uint16_t>();
@@ -105,7 +128,7 @@ bool Get(ByteReader& in, Welcome& m) {
     device.speed_mbit = in.Get<uint32_t>();
     m.devices.push_back(std::move(device));
   }
-  return true;
+  return Get(in, m.addresses);
 }
 
 // A set-up message travels inside a packet as it travels on a hop.
@@ -127,10 +150,12 @@ bool GetSetup(ByteReader& in, SetupType type, Result<M> (*decode)(std::span<cons
 void Put(ByteWriter& out, const Connected& m) {
   PutSetup(out, EncodeOpened(m.opened));
   out.PutString(std::string_view(m.path).substr(0, kMaxPath));
+  out.PutString(std::string_view(m.note).substr(0, kMaxNote));
 }
 bool Get(ByteReader& in, Connected& m) {
   if (!GetSetup(in, SetupType::kOpened, DecodeOpened, m.opened)) return false;
   m.path = in.GetString(kMaxPath);
+  m.note = in.GetString(kMaxNote);
   return true;
 }
 
@@ -140,16 +165,22 @@ bool Get(ByteReader& in, Failed& m) { return GetSetup(in, SetupType::kRefused, D
 void Put(ByteWriter& out, const Arrived& m) {
   PutSetup(out, EncodeOpen(m.open));
   out.PutString(std::string_view(m.path).substr(0, kMaxPath));
+  out.PutString(std::string_view(m.note).substr(0, kMaxNote));
 }
 bool Get(ByteReader& in, Arrived& m) {
   if (!GetSetup(in, SetupType::kOpen, DecodeOpen, m.open)) return false;
   m.path = in.GetString(kMaxPath);
+  m.note = in.GetString(kMaxNote);
   return true;
 }
 
-void Put(ByteWriter& out, const Answer& m) { out.PutString(std::string_view(m.text).substr(0, kMaxText)); }
+void Put(ByteWriter& out, const Answer& m) {
+  out.Put<uint16_t>(m.more ? 1 : 0);
+  out.PutString(std::string_view(m.text).substr(0, kMaxAnswerText));
+}
 bool Get(ByteReader& in, Answer& m) {
-  m.text = in.GetString(kMaxText);
+  m.more = in.Get<uint16_t>() != 0;
+  m.text = in.GetString(kMaxAnswerText);
   return true;
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Benchmarks: two that are gates, and what else is worth a look. Exit status 1 when a gate fails.
+"""Benchmarks: three that are gates, and what else is worth a look. Exit status 1 when a gate fails.
 
     test/bench/run.py --build build/release [--gates] [--only bandwidth,relay]
 
@@ -18,6 +18,7 @@ GIB = 1 << 30
 
 BANDWIDTH_AT_LEAST = 0.95  # of one iperf3 stream on one cable
 RELAY_CPU_AT_MOST = 1.15  # of a bare splice loop
+FIRST_CONNECTION_WITHIN = 2.0  # seconds, where the fabric is discovered
 
 
 class Bench:
@@ -86,6 +87,28 @@ def relay(bench):
     bench.gate("bytes sent by the ends and not counted by the relay", lost, lost == 0, "0")
 
 
+def first(bench):
+    """No file, no agent: from the start of the last process to the first connection, and to the last one."""
+    say = 'case "$line" in *"connected to "*) echo CONNECTED $(date +%s%N);; *FAIL*|*WARN*) echo "$line";; esac'
+    script = f"echo START $(date +%s%N); {bench.build}/nccl-relay perf sendrecv -b 8 -e 8 -n 1 2>&1 | while read -r line; do {say}; done"
+    firsts, lasts = [], []
+    for _ in range(3 if bench.quick else 10):
+        lines = bench.lab("chain:3", "sh", "-c", script, options=("--discover", "--agents", "none"),
+                          env={"NCCL_DEBUG": "INFO", "NCCL_NET_PLUGIN": bench.build / "libnccl-net-relay.so"})
+        start = max(int(line.split()[1]) for _, line in lines if line.startswith("START"))
+        connected = [int(line.split()[1]) - start for _, line in lines if line.startswith("CONNECTED")]
+        if not connected:
+            sys.exit("nothing connected:\n" + "\n".join(map(str, lines)))
+        firsts.append(min(connected) / 1e9)
+        lasts.append(max(connected) / 1e9)
+    print("chain:3, no fabric file, no agent, seconds after the start of the last process\n  first connection   last connection")
+    for one, other in zip(firsts, lasts):
+        print(f"  {one:16.3f} {other:17.3f}")
+    median = statistics.median(firsts)
+    bench.gate("first connection, median", f"{median:.3f} s", median <= FIRST_CONNECTION_WITHIN,
+               f"at most {FIRST_CONNECTION_WITHIN} s")
+
+
 def latency(bench):
     """Eight bytes there and back between neighbours, and through a relay."""
     print("sendrecv of 8 B (emulated GPUs: only the difference means something)\n  path           time us")
@@ -118,7 +141,7 @@ def micro(bench):
 
 
 def main():
-    gated, reported = (bandwidth, relay), (latency, sizes, micro)
+    gated, reported = (bandwidth, relay, first), (latency, sizes, micro)
     names = [f.__name__ for f in (*gated, *reported)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=str(ROOT / "build/release"), help="the build folder")

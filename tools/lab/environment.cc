@@ -56,7 +56,11 @@ void DescribeNode(Environment& environment, Control control, const NodeFacts& no
   } else {
     environment.Set("NCCL_SOCKET_IFNAME", std::string("=") + kControlInterface);
   }
-  environment.Set("NCCL_RELAY_FABRIC", node.fabric_file);
+  if (node.fabric_file.empty()) {
+    environment.Unset("NCCL_RELAY_FABRIC");
+  } else {
+    environment.Set("NCCL_RELAY_FABRIC", node.fabric_file);
+  }
   environment.Set("NCCL_RELAY_SOCKET", "@nccl-relay");
   environment.Set("NCCL_RELAY_AGENT_LOG", node.agent_log);
   if (node.no_auto_agent) environment.Set("NCCL_RELAY_AGENT", "off");

@@ -31,7 +31,7 @@ class Environment {
 // What the lab knows about one node's commands.
 struct NodeFacts {
   std::string name;
-  std::string fabric_file;
+  std::string fabric_file;  // empty: the fabric is discovered
   std::string agent_log;
   std::string plugin;  // absolute path of the plugin
   bool no_auto_agent = false;

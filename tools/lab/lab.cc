@@ -67,7 +67,8 @@ Status DescribeNodes(Lab& lab) {
   RELAY_TRY(WriteFile(declared, lab.plan.fabric_text));
   const std::string plugin = std::filesystem::path(lab.program).replace_filename("libnccl-net-relay.so");
   for (const PlanNode& node : lab.plan.nodes) {
-    lab.facts.push_back({node.name, declared, fmt::format("{}/agent-{}.log", lab.log_dir, node.name), plugin, false});
+    lab.facts.push_back({node.name, lab.options.discover ? "" : declared,
+                         fmt::format("{}/agent-{}.log", lab.log_dir, node.name), plugin, false});
   }
   for (const std::string& exception : lab.options.node_fabrics) {
     const size_t equals = exception.find('=');

@@ -100,7 +100,7 @@ Status AddRoutes(Plan& plan) {
     fabric::PathSearch search(fabric, from);
     for (size_t to = 0; to < plan.nodes.size(); ++to) {
       if (to == from) continue;
-      const Result<fabric::Path> path = search.To(to);
+      const Result<fabric::Path> path = search.To(fabric, to);
       if (!path) continue;  // islands may be what is to be tried
       const fabric::Link& link = fabric.links[path->links.front()];
       const bool forward = link.a.node == from;

@@ -322,10 +322,12 @@ class AgentProgram : public testing::Test {
   }
 };
 
-TEST_F(AgentProgram, WithoutAFabricSaysWhatToSet) {
+TEST_F(AgentProgram, AKeyThatCannotBeReadStopsItWithASentence) {
+  Declare(FabricHere());
+  environment_["NCCL_RELAY_KEY_FILE"] = folder_ + "/no.key";
   auto out = Run({});
   EXPECT_EQ(ExitOf(out.started), 1);
-  EXPECT_THAT(out.status, HasSubstr("NCCL_RELAY_FABRIC"));
+  EXPECT_THAT(out.status, HasSubstr("no.key"));
 }
 
 TEST_F(AgentProgram, PassesOnWhatIsWrongInTheFabricFile) {

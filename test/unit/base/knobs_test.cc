@@ -44,7 +44,7 @@ TEST(Knobs, AWrongValueIsRefusedWithNameAndRange) {
     ASSERT_FALSE(k) << bad;
     EXPECT_EQ(k.error().code, ErrorCode::kUsage);
     EXPECT_EQ(k.error().what, std::string("NCCL_RELAY_PORT='") + bad +
-                                  "' is not Count within 1..32767 (TCP port of every agent of the fabric)");
+                                  "' is not Count within 1..32767 (TCP and UDP port of every agent of the fabric)");
   }
   EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_SEGMENT", "5000"}}), nullptr)) << "not a multiple of 128";
   EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_SEGMENT", "99999999999999999999G"}}), nullptr));

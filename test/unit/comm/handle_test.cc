@@ -36,6 +36,33 @@ TEST(Handle, WhatIsEncodedDecodesToTheSame) {
   EXPECT_EQ(h->node_name, "spark-3");
 }
 
+TEST(Handle, CarriesAsManyAddressesAsFit) {
+  Handle h{.port = 21517, .node = 1};
+  for (const char* text : {"10.0.0.1", "fd00::1", "fd00::2", "fd00::3", "fd00::4", "192.168.1.2"}) {
+    h.addresses.push_back(*SocketAddress::Parse(text));
+  }
+  std::array<std::byte, kHandleBytes> bytes;
+  EncodeHandle(h, bytes);
+  auto decoded = DecodeHandle(bytes);
+  ASSERT_TRUE(decoded);
+  std::string texts;
+  for (const SocketAddress& a : decoded->addresses) texts += a.ToText() + " ";
+  EXPECT_EQ(texts, "10.0.0.1:21517 [fd00::1]:21517 [fd00::2]:21517 [fd00::3]:21517 ");
+}
+
+TEST(Handle, DamagedAddressesEndTheirListAndNothingElse) {
+  auto bytes = Encoded();
+  bytes[72] = std::byte{5};
+  auto decoded = DecodeHandle(bytes);
+  ASSERT_TRUE(decoded);
+  EXPECT_TRUE(decoded->addresses.empty());
+  bytes[72] = std::byte{16};
+  bytes[72 + 17] = std::byte{200};
+  decoded = DecodeHandle(bytes);
+  ASSERT_TRUE(decoded);
+  EXPECT_EQ(decoded->addresses.size(), 1u);
+}
+
 TEST(Handle, AnotherPluginsHandleIsNamedAsSuch) {
   std::array<std::byte, kHandleBytes> zero{};
   auto h = DecodeHandle(zero);

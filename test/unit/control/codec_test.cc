@@ -39,18 +39,19 @@ std::vector<Packet> OneOfEach() {
   welcome.agreement = 9;
   welcome.auto_started = true;
   welcome.devices = {{"relay0", "", 1000}};
+  welcome.addresses = {SocketAddress::Parse("fe80::1")->WithPort(3)};
   return {
-      {1, Hello{1, "0.1.0"}},
+      {1, Hello{1, "0.1.0", "/p.so"}},
       {2, Register{SomeToken()}},
       {3, Unregister{SomeToken()}},
-      {4, Connect{5, SomeToken(), {6, 7, 8}, 9}},
+      {4, Connect{5, SomeToken(), {6, 7, 8}, 9, {SocketAddress::Parse("10.0.0.1")->WithPort(2)}}},
       {5, Cancel{}},
       {6, Query{"status"}},
       {7, welcome},
-      {8, Connected{{{1, 2, 3}, {}}, "A ab--ba B"}},
+      {8, Connected{{{1, 2, 3}, {}}, "A ab--ba B", "by a last resort"}},
       {9, Failed{{5, true, RefusedCode::kOwnerGone, "gone"}}},
-      {10, Arrived{SomeOpen(), "A ab--ba B"}},
-      {11, Answer{"all neighbours answer"}},
+      {10, Arrived{SomeOpen(), "A ab--ba B", "by a last resort"}},
+      {11, Answer{"all neighbours", true}},
   };
 }
 
@@ -78,7 +79,8 @@ TEST(ControlCodec, PacketsHaveTheseBytes) {
             "0000"
             "0100000000000000"
             "0100"
-            "0500302e312e30");
+            "0500302e312e30"
+            "05002f702e736f");
   EXPECT_EQ(Hex(Encode(all[1])),
             "6e524c43"
             "0200"
@@ -95,7 +97,9 @@ TEST(ControlCodec, PacketsHaveTheseBytes) {
             "0600000000000000"
             "07000000"
             "08000000"
-            "0900000000000000");
+            "0900000000000000"
+            "0100"
+            "0a0031302e302e302e313a32");
   EXPECT_EQ(Hex(Encode(all[4])),
             "6e524c43"
             "0500"
@@ -116,7 +120,9 @@ TEST(ControlCodec, PacketsHaveTheseBytes) {
             "0100"
             "060072656c617930"
             "0000"
-            "e8030000");
+            "e8030000"
+            "0100"
+            "0b005b666538303a3a315d3a33");
   EXPECT_EQ(Hex(Encode(all[8])),
             "6e524c43"
             "0900"
@@ -124,7 +130,7 @@ TEST(ControlCodec, PacketsHaveTheseBytes) {
             "0900000000000000"
             "1e000000"
             "6e524c59"
-            "0100"
+            "0200"
             "0300"
             "12000000"
             "0500000000000000"
@@ -166,7 +172,13 @@ TEST(ControlCodec, LongTextsAreCutWhereTheyAreWritten) {
   EXPECT_LE(bytes.size(), kMaxPacket);
   auto answer = Decode(bytes);
   ASSERT_TRUE(answer);
-  EXPECT_GT(std::get<Answer>(answer->message).text.size(), 50000u);
+  EXPECT_EQ(std::get<Answer>(answer->message).text.size(), kMaxAnswerText);
+}
+
+TEST(ControlCodec, AnAddressThatIsNoneIsNotDecoded) {
+  auto bytes = Encode({4, Connect{5, SomeToken(), {6, 7, 8}, 9, {SocketAddress::Parse("10.0.0.1")->WithPort(2)}}});
+  bytes[bytes.size() - 4] = std::byte{'x'};
+  EXPECT_FALSE(Decode(bytes));
 }
 
 TEST(ControlCodec, TheKnobIsTheOnlyNameWhenSet) {

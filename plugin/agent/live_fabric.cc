@@ -1,0 +1,252 @@
+#include "agent/live_fabric.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/refusal.h"
+#include "base/log.h"
+
+namespace relay::agent {
+namespace {
+
+constexpr char kRecordPurpose[] = "record", kHelloPurpose[] = "hello";
+// A fabric that has not changed for so long is worth a line in the log.
+constexpr Duration kSettleTime = std::chrono::seconds(1);
+// New measurements of latency alone are no news.
+constexpr Duration kMeasurePause = std::chrono::seconds(10);
+
+std::string PortsText(const std::vector<fabric::Port>& ports) {
+  std::string out;
+  for (const fabric::Port& port : ports) {
+    out += (out.empty() ? "" : ", ") + port.name;
+    if (port.last_resort) out += " (last resort)";
+  }
+  return out;
+}
+
+std::string LinkName(const LocalNode& node, const SessionFacts& facts) {
+  return node.name() + "/" + facts.near_port + " to " + facts.far_name + "/" + facts.far.port +
+         (facts.routed ? " beyond routers" : "");
+}
+
+}  // namespace
+
+LiveFabric::LiveFabric(EventLoop& loop, LocalNode& node, Options options, Counters& counters, Hooks hooks)
+    : loop_(loop),
+      node_(node),
+      options_(std::move(options)),
+      counters_(counters),
+      hooks_(std::move(hooks)),
+      records_({.self = options_.identity.node, .incarnation = options_.identity.incarnation}, RecordHooks()) {
+  SessionDesk::Self self;
+  self.node = options_.identity.node;
+  self.incarnation = options_.identity.incarnation;
+  self.name = options_.name;
+  self.build = RELAY_VERSION;
+  self.port = node_.port;
+  self.hop = node_.hop;
+  self.key = options_.key;
+  sessions_ = std::make_unique<SessionDesk>(loop_, std::move(self), SessionHooks(), counters_);
+}
+
+LiveFabric::~LiveFabric() {
+  for (EventLoop::TimerId timer : {rebuild_, tick_, settle_, measured_}) loop_.Cancel(timer);
+}
+
+Result<std::unique_ptr<LiveFabric>> LiveFabric::Start(EventLoop& loop, LocalNode& node, Options options,
+                                                      Counters& counters, Hooks hooks) {
+  std::unique_ptr<LiveFabric> live(new LiveFabric(loop, node, std::move(options), counters, std::move(hooks)));
+  node.declared = false;
+  node.fabric = {"discovered", {{live->options_.identity.node, live->options_.name, {}}}, {}};
+  node.settled = loop.clock().Now();
+  live->Publish();
+  live->Rebuild();
+  RELAY_TRY(live->StartDiscovery());
+  live->Tick();
+  return live;
+}
+
+fabric::LinkState::Hooks LiveFabric::RecordHooks() {
+  return {[this](SessionId session, const fabric::LinkStateMessage& message) { sessions_->Send(session, message); },
+          [this](std::span<const std::byte> bytes) {
+            return options_.key ? options_.key->Sign(kRecordPurpose, bytes) : Mac{};
+          },
+          [this](std::span<const std::byte> bytes, const Mac& mac) {
+            return !options_.key || options_.key->Verify(kRecordPurpose, bytes, mac);
+          }};
+}
+
+SessionDesk::Hooks LiveFabric::SessionHooks() {
+  SessionDesk::Hooks hooks;
+  hooks.up = [this](const SessionFacts& facts) { OnSessionUp(facts); };
+  hooks.down = [this](const SessionFacts& facts, const std::string& why) { OnSessionDown(facts, why); };
+  hooks.measured = [this](const SessionFacts&) {
+    if (measured_ != 0) return;
+    measured_ = loop_.After(kMeasurePause, [this] {
+      measured_ = 0;
+      Publish();
+    });
+  };
+  hooks.link_state = [this](SessionId session, const fabric::LinkStateMessage& message) {
+    OnRecords(session, message);
+  };
+  hooks.answer = hooks_.answer;
+  return hooks;
+}
+
+Status LiveFabric::StartDiscovery() {
+  DiscoveryOptions options;
+  options.node = options_.identity.node;
+  options.incarnation = options_.identity.incarnation;
+  options.name = options_.name;
+  options.port = node_.port;
+  options.ifname = options_.ifname;
+  options.peers = options_.peers;
+  Discovery::Hooks hooks;
+  hooks.ports = [this](const std::vector<fabric::Port>& ports) { OnPorts(ports); };
+  hooks.found = [this](const Adjacent& adjacent) { sessions_->Found(adjacent); };
+  hooks.lost = [this](const Adjacent& adjacent, const std::string& why) { sessions_->Lost(adjacent, why); };
+  hooks.seal = [this](std::span<const std::byte> bytes) {
+    return options_.key ? options_.key->Sign(kHelloPurpose, bytes) : Mac{};
+  };
+  hooks.verify = [this](std::span<const std::byte> bytes, const Mac& mac) {
+    return options_.key ? options_.key->Verify(kHelloPurpose, bytes, mac) : mac == Mac{};
+  };
+  hooks.is_own_fabric = [this](const SocketAddress& address) { return node_.IsOfAnotherNode(address); };
+  auto discovery = Discovery::Start(loop_, std::move(options), std::move(hooks), counters_);
+  RELAY_TRY(discovery);
+  discovery_ = std::move(*discovery);
+  return {};
+}
+
+void LiveFabric::OnPorts(const std::vector<fabric::Port>& ports) {
+  const std::string before = PortsText(ports_), now = PortsText(ports);
+  ports_ = ports;
+  if (before != now) RELAY_INFO("ports that carry data: %s", now.empty() ? "none" : now.c_str());
+  Publish();
+  // At once: whoever hears of these ports may call.
+  Rebuild();
+  hooks_.ports();
+}
+
+std::vector<Acceptor::Door> LiveFabric::Doors() const {
+  std::vector<Acceptor::Door> doors;
+  for (const fabric::Port& port : ports_) {
+    for (const SocketAddress& address : port.addresses) doors.push_back({port.name, address.WithPort(node_.port)});
+  }
+  return doors;
+}
+
+void LiveFabric::OnSessionUp(const SessionFacts& facts) {
+  RELAY_INFO("link %s is up", LinkName(node_, facts).c_str());
+  node_.reach[{facts.near_port, facts.far.node, facts.far.port}] = facts.target;
+  const TimePoint now = loop_.clock().Now();
+  records_.SessionUp(facts.id, now);
+  Publish();
+}
+
+void LiveFabric::OnSessionDown(const SessionFacts& facts, const std::string& why) {
+  RELAY_WARN("link %s is down: %s", LinkName(node_, facts).c_str(), why.c_str());
+  node_.reach.erase({facts.near_port, facts.far.node, facts.far.port});
+  records_.SessionDown(facts.id);
+  Publish();
+}
+
+void LiveFabric::OnRecords(SessionId session, const fabric::LinkStateMessage& message) {
+  const Status taken = records_.Receive(session, message, loop_.clock().Now());
+  if (!taken) RELAY_WARN("a neighbour's link state is refused: %s", taken.error().what.c_str());
+  RebuildSoon();
+}
+
+void LiveFabric::Publish() {
+  fabric::Record own;
+  own.name = options_.name;
+  own.build = RELAY_VERSION;
+  own.agent_port = node_.port;
+  own.draining = draining_;
+  own.ports = ports_;
+  for (const SessionFacts& facts : sessions_->sessions()) {
+    const auto port =
+        std::find_if(ports_.begin(), ports_.end(), [&](const fabric::Port& p) { return p.name == facts.near_port; });
+    if (port == ports_.end()) continue;
+    own.neighbours.push_back(
+        {static_cast<uint16_t>(port - ports_.begin()), facts.far.node, facts.far.port, facts.latency_us, facts.routed});
+  }
+  records_.Publish(std::move(own), loop_.clock().Now());
+  RebuildSoon();
+}
+
+// Many records come at once when a neighbour does.
+void LiveFabric::RebuildSoon() {
+  if (rebuild_ == 0 && records_.version() != built_version_) {
+    rebuild_ = loop_.After(Duration::zero(), [this] { Rebuild(); });
+  }
+}
+
+void LiveFabric::Rebuild() {
+  loop_.Cancel(std::exchange(rebuild_, 0));
+  built_version_ = records_.version();
+  const auto records = records_.Records();
+  fabric::Fabric graph = fabric::MakeGraph(records, options_.identity.node);
+  graph.name = "discovered";
+  const fabric::Fabric before = std::exchange(node_.fabric, std::move(graph));
+  node_.self = fabric::FindNode(node_.fabric, options_.identity.node).value_or(0);
+  node_.interfaces.clear();
+  for (const fabric::Port& port : node_.node().ports) node_.interfaces.push_back(port.name);
+  const uint64_t agreement = fabric::AgreementHash(node_.fabric);
+  if (agreement != std::exchange(node_.agreement, agreement)) {
+    node_.settled = loop_.clock().Now();
+    loop_.Cancel(settle_);
+    settle_ = loop_.After(kSettleTime, [this] { SayWhenSettled(); });
+  }
+  hooks_.fabric(before);
+}
+
+void LiveFabric::SayWhenSettled() {
+  settle_ = 0;
+  RELAY_INFO("fabric: %zu nodes, %zu links (%s)", node_.fabric.nodes.size(), node_.fabric.links.size(),
+             HashText(node_.agreement).c_str());
+}
+
+void LiveFabric::Tick() {
+  const TimePoint next = records_.Tick(loop_.clock().Now());
+  RebuildSoon();
+  const Duration wait = std::max<Duration>(next - loop_.clock().Now(), std::chrono::milliseconds(10));
+  tick_ = loop_.After(wait, [this] { Tick(); });
+}
+
+std::string LiveFabric::WhyNotFound(NodeId node) const {
+  std::string reached;
+  for (size_t i = 0; i < node_.fabric.nodes.size(); ++i) {
+    if (i != node_.self) reached += (reached.empty() ? "" : ", ") + node_.fabric.nodes[i].name;
+  }
+  std::string silent;
+  const auto sessions = sessions_->sessions();
+  for (const fabric::Port& port : ports_) {
+    const bool heard = std::any_of(sessions.begin(), sessions.end(),
+                                   [&](const SessionFacts& facts) { return facts.near_port == port.name; });
+    if (!heard) silent += (silent.empty() ? "" : ", ") + port.name;
+  }
+  const fabric::Record* known = records_.Find(node);
+  const std::string who = known != nullptr ? known->name : node_.NameOf(node);
+  return node_.name() + " reaches " + (reached.empty() ? "no other node" : reached) + ", not " + who +
+         (silent.empty() ? "" : "; nobody answers on its port " + silent) +
+         ": start `nccl-relay agent` on every node between them, and check the cables";
+}
+
+void LiveFabric::Drain() {
+  draining_ = true;
+  Publish();
+}
+
+void LiveFabric::Reconfigure(const std::string& ifname, const std::string& peers, std::shared_ptr<const Key> key) {
+  const bool another_key = (key == nullptr) != (options_.key == nullptr) || key != options_.key;
+  options_.key = std::move(key);
+  if (another_key) {
+    sessions_->SetKey(options_.key);
+    Publish();
+  }
+  discovery_->Reconfigure(ifname, peers);
+}
+
+}  // namespace relay::agent
