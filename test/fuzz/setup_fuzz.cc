@@ -9,11 +9,15 @@ namespace {
 void CheckBounds(const OpenMessage& m) {
   fuzz::Check(m.route.size() <= kMaxHops && (m.hop < m.route.size() || (m.route.empty() && m.hop == 0)));
   fuzz::Check(m.source_name.size() <= kMaxNameBytes && m.offer.size() <= kMaxOfferBytes);
+  fuzz::Check(m.build.size() <= kMaxBuildBytes && m.plugin.size() <= kMaxPluginPathBytes);
   for (const RouteHop& hop : m.route) {
     fuzz::Check(hop.from_port.size() <= kMaxNameBytes && hop.to_port.size() <= kMaxNameBytes);
   }
 }
-void CheckBounds(const OpenedMessage& m) { fuzz::Check(m.offer.size() <= kMaxOfferBytes); }
+void CheckBounds(const OpenedMessage& m) {
+  fuzz::Check(m.offer.size() <= kMaxOfferBytes);
+  fuzz::Check(m.build.size() <= kMaxBuildBytes && m.plugin.size() <= kMaxPluginPathBytes);
+}
 void CheckBounds(const RefusedMessage& m) { fuzz::Check(m.sentence.size() <= kMaxSentenceBytes); }
 
 template <class Message>
@@ -34,7 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   auto bytes = fuzz::Bytes(data, size);
   auto prefix = DecodeSetupPrefix(bytes.first<kSetupPrefixBytes>());
   if (!prefix) return 0;
-  fuzz::Check(prefix->body_length <= kMaxSetupBody);
+  fuzz::Check(prefix->body_length <= MaxBody(prefix->type));
   auto body = bytes.subspan(kSetupPrefixBytes);
   switch (prefix->type) {
     case SetupType::kOpen:
@@ -45,6 +49,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case SetupType::kRefused:
       RoundTrip(DecodeRefused(body), EncodeRefused, body);
+      break;
+    default:  // of greetings and sessions: session_fuzz.cc
       break;
   }
   return 0;
