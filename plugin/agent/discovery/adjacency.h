@@ -25,14 +25,14 @@ struct PortName {
 struct Hello {
   NodeId node = 0;
   uint64_t incarnation = 0;
-  uint64_t sequence = 0;           // of this incarnation: grows with every hello, whatever the port (replay guard)
-  std::string name;                // the host's
-  std::string port;                // the interface that it leaves by
-  uint16_t agent_port = 0;         // TCP
-  bool answer_wanted = false;      // the sender has just come up or has just heard somebody new
-  bool leaving = false;            // the agent ends: forget it
-  uint8_t ttl = 255;               // as sent: what is missing on arrival are routers on the way
-  std::vector<PortName> heard;     // on this port, lately: the receiver finds itself here once it is heard
+  uint64_t sequence = 0;        // of this incarnation: grows with every hello, whatever the port (replay guard)
+  std::string name;             // the host's
+  std::string port;             // the interface that it leaves by
+  uint16_t agent_port = 0;      // TCP
+  bool answer_wanted = false;   // the sender has just come up or has just heard somebody new
+  bool leaving = false;         // the agent ends: forget it
+  uint8_t ttl = 255;            // as sent: what is missing on arrival are routers on the way
+  std::vector<PortName> heard;  // on this port, lately: the receiver finds itself here once it is heard
 };
 
 // Ports heard on one wire that a hello may name. The longest hello is thus about 6 KiB with kernel interface names:
@@ -48,20 +48,21 @@ std::vector<std::byte> SealHello(const Hello& hello, const SealHook& seal);
 struct SealedHello {
   Hello hello;
   fabric::Mac mac{};
-  size_t sealed_bytes = 0;         // the first so many are what the MAC covers
+  size_t sealed_bytes = 0;  // the first so many are what the MAC covers
 };
 // Refuses another version, what is out of bounds, names that are none, and bytes left over.
 Result<SealedHello> DecodeHello(std::span<const std::byte> bytes);
 
 // A neighbour on one of this node's ports: both sides hear each other.
 struct Adjacent {
-  std::string near_port;           // interface; empty for a routed one until the kernel says which way it leaves
+  std::string near_port;  // interface; empty for a routed one until the kernel says which way it leaves
   PortName far;
   uint64_t far_incarnation = 0;
-  std::string far_name;            // of the host
-  SocketAddress far_address;       // where its hellos come from, with scope; port: its agent's TCP port
-  SocketAddress near_address;      // where they come to
+  std::string far_name;        // of the host
+  SocketAddress far_address;   // where its hellos come from, with scope; port: its agent's TCP port
+  SocketAddress near_address;  // where they come to
   bool routed = false;
 };
+bool operator==(const Adjacent& a, const Adjacent& b);
 
 }  // namespace relay::agent

@@ -128,6 +128,11 @@ Choice ByRank(std::span<const Interface> interfaces) {
 
 }  // namespace
 
+const Choice::Chosen* Choice::Find(const std::string& name) const {
+  auto found = std::find_if(chosen.begin(), chosen.end(), [&](const Chosen& c) { return c.name == name; });
+  return found == chosen.end() ? nullptr : &*found;
+}
+
 Choice ChooseInterfaces(std::span<const Interface> interfaces, const std::string& ifname) {
   Choice choice = ifname.empty() ? ByRank(interfaces) : ByName(interfaces, ifname);
   std::sort(choice.chosen.begin(), choice.chosen.end(),

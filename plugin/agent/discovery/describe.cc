@@ -37,6 +37,8 @@ std::string NodeDiscovery::Describe() const {
     AddLine(out, wires_.Describe(chosen.name) + (chosen.last_resort ? " (a port of last resort)" : ""));
     AddLine(out, wire_ports_.Trouble(chosen.name));
   }
+  AddLine(out, routed_.Describe());
+  AddLine(out, listed_.Trouble());
   for (const auto& [interface, why] : choice_.refused) AddLine(out, "not used: " + interface + " " + why);
   for (const auto& [pair, heard] : gate_.own_heard()) AddLine(out, pair + ": a cable or a switch joins these two");
   AddLine(out, gate_.Contested(loop_.clock().Now()));

@@ -17,17 +17,18 @@ namespace relay::agent {
 struct DiscoveryOptions {
   NodeId node = 0;
   uint64_t incarnation = 0;
-  std::string name;                       // of this host
-  uint16_t port = 0;                      // UDP for hellos, TCP for the agent: the same number
-  std::string ifname;                     // NCCL_RELAY_IFNAME
-  std::string peers;                      // NCCL_RELAY_PEERS
+  std::string name;    // of this host
+  uint16_t port = 0;   // UDP for hellos, TCP for the agent: the same number
+  std::string ifname;  // NCCL_RELAY_IFNAME
+  std::string peers;   // NCCL_RELAY_PEERS
 };
 
 class Discovery {
  public:
   struct Hooks {
-    // The ports that carry data now: chosen, up, with an address. A cable that was pulled takes its port away. `lost`
-    // comes before the list without that port, `found` after the list with it.
+    // The ports that carry data now: chosen, up, with an address; and, as ports of last resort, interfaces that were
+    // not chosen but carry a routed adjacency. A cable that was pulled takes its port away. `lost` comes before the
+    // list without that port, `found` after the list with it.
     std::function<void(const std::vector<fabric::Port>&)> ports;
     // Both sides hear each other; the same again with another incarnation or address replaces it.
     std::function<void(const Adjacent&)> found;
@@ -44,7 +45,8 @@ class Discovery {
                                                   Counters& counters);
   virtual ~Discovery() = default;
 
-  // Addresses of a node's agent that a handle named (port included): asked by unicast for a while, if that node is not adjacent on a wire.
+  // Addresses of a node's agent that a handle named (port included): asked by unicast for a while, if that node is not
+  // adjacent on a wire.
   virtual void Probe(NodeId node, const std::vector<SocketAddress>& addresses) = 0;
   // SIGHUP: other interfaces, other peers.
   virtual void Reconfigure(const std::string& ifname, const std::string& peers) = 0;

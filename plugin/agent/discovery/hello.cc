@@ -79,8 +79,9 @@ std::vector<std::byte> EncodeHello(const Hello& hello, const fabric::Mac& mac) {
 
 std::vector<std::byte> SealHello(const Hello& hello, const SealHook& seal) {
   std::vector<std::byte> bytes = EncodeHello(hello, {});
-  const fabric::Mac mac = seal(std::span(bytes).first(bytes.size() - mac.size()));
-  std::copy(mac.begin(), mac.end(), bytes.end() - static_cast<ptrdiff_t>(mac.size()));
+  const size_t sealed_bytes = bytes.size() - sizeof(fabric::Mac);
+  const fabric::Mac mac = seal(std::span(bytes).first(sealed_bytes));
+  std::copy(mac.begin(), mac.end(), bytes.begin() + static_cast<ptrdiff_t>(sealed_bytes));
   return bytes;
 }
 

@@ -17,13 +17,13 @@ namespace relay::agent {
 struct Interface {
   int index = 0;
   std::string name;
-  bool up = false;             // IFF_UP, and the carrier is there
+  bool up = false;  // IFF_UP, and the carrier is there
   bool loopback = false;
   bool wireless = false;
   bool enslaved = false;       // a bridge or a bond has it: it carries that one's traffic, not its own
   bool default_route = false;  // some default route, of either family, leaves by it
   uint32_t mtu = 0;
-  uint32_t speed_mbit = 0;     // 0: the driver does not know
+  uint32_t speed_mbit = 0;               // 0: the driver does not know
   std::vector<SocketAddress> addresses;  // usable ones: neither tentative nor failed; IPv6 link-local ones with scope
   bool operator==(const Interface&) const;
 };
@@ -51,17 +51,21 @@ class InterfaceWatch {
 };
 
 // Which interfaces carry data, and why not the others. Pure.
-//   NCCL_RELAY_IFNAME, when set, decides alone (NCCL's own syntax: "eth,ib" prefixes, "=eth0" exact, "^docker" all but).
-//   Else all but the loopback, those of a default route, Wi-Fi, and by name docker, br-, virbr, cni, flannel, cilium, cali, tailscale, wg, zt, tun, tap, dummy, podman, lxc, vnet.
-//   Where nothing is left of that: those of a default route and Wi-Fi, as ports of last resort; then the others.
+//   NCCL_RELAY_IFNAME, when set, decides alone (NCCL's own syntax: "eth,ib" prefixes, "=eth0" exact, "^docker" all
+//   but). Else all but the loopback, those of a default route, Wi-Fi, and by name docker, br-, virbr, cni, flannel,
+//   cilium, cali, tailscale, wg, zt, tun, tap, dummy, podman, lxc, vnet. Where nothing is left of that: those of a
+//   default route and Wi-Fi, as ports of last resort; then the others.
 struct Choice {
   struct Chosen {
     std::string name;
     bool last_resort = false;
   };
-  std::vector<Chosen> chosen;                  // by name
-  std::map<std::string, std::string> refused;  // interface -> "carries the default route (name it in NCCL_RELAY_IFNAME to use it)"
-  bool only_last_resort = false;               // worth saying aloud
+  std::vector<Chosen> chosen;  // by name
+  std::map<std::string, std::string>
+      refused;                    // interface -> "carries the default route (name it in NCCL_RELAY_IFNAME to use it)"
+  bool only_last_resort = false;  // worth saying aloud
+
+  const Chosen* Find(const std::string& name) const;  // null: not chosen
 };
 Choice ChooseInterfaces(std::span<const Interface> interfaces, const std::string& ifname);
 

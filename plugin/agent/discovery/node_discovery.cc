@@ -41,35 +41,61 @@ NodeDiscovery::NodeDiscovery(EventLoop& loop, DiscoveryOptions options, Hooks ho
       gate_(options_.node, options_.incarnation, GateHooks(hooks_), counts_),
       wires_({options_.node, options_.incarnation, options_.name, options_.port},
              {[this](const std::string& port, const Hello& hello) { SendOnWire(port, hello); },
-              [this](const Adjacent& adjacent) { events_.push_back([this, adjacent] { hooks_.found(adjacent); }); },
-              [this](const Adjacent& adjacent, const std::string& why) {
-                events_.push_back([this, adjacent, why] { hooks_.lost(adjacent, why); });
-              }},
+              [this](const Adjacent& adjacent) { OnFound(adjacent); },
+              [this](const Adjacent& adjacent, const std::string& why) { OnLost(adjacent, why); }},
              counts_),
       wire_ports_(
           loop, options_.port,
           {[this](const HelloArrival& arrival, std::span<const std::byte> bytes) { OnWireHello(arrival, bytes); },
            [this](const std::string& port, bool link_local) { wires_.PortUp(port, link_local, loop_.clock().Now()); },
-           [](bool) {}},
-          counts_) {}
+           [this](bool shared) { unicast_.Share(shared); }},
+          counts_),
+      routed_({options_.node, options_.incarnation, options_.name, options_.port}, RoutedHooks(), counts_),
+      unicast_(
+          loop,
+          {[this](const HelloArrival& arrival, std::span<const std::byte> bytes) { OnUnicastHello(arrival, bytes); },
+           [this](const HelloSocket::Notice& notice) {
+             routed_.RouterSeen(notice.destination, notice.router, loop_.clock().Now());
+           }},
+          counts_),
+      listed_(loop, [this](const std::vector<SocketAddress>& addresses) {
+        routed_.SetListed(addresses, loop_.clock().Now());
+        Settle();
+      }) {}
 
 NodeDiscovery::~NodeDiscovery() { loop_.Cancel(timer_); }
 
-void NodeDiscovery::Probe(NodeId, const std::vector<SocketAddress>&) {}
+RoutedAdjacencies::Hooks NodeDiscovery::RoutedHooks() {
+  return {
+      [this](const SocketAddress& to, const SocketAddress& from, const Hello& hello) { SendUnicast(to, from, hello); },
+      [this](const SocketAddress& to) { return routes_->To(to); },
+      hooks_.is_own_fabric,
+      [this](const std::string& port, NodeId node) {
+        return port.empty() ? wires_.IsAdjacent(node) : wires_.IsAdjacent(port, node);
+      },
+      [this] { return gate_.open(); },
+      [this](const Adjacent& adjacent) { OnFound(adjacent); },
+      [this](const Adjacent& adjacent, const std::string& why) { OnLost(adjacent, why); },
+      [this](const std::string& kind, const std::string& sentence, TimePoint now) { gate_.Warn(kind, sentence, now); }};
+}
 
 Status NodeDiscovery::Begin() {
+  auto routes = RouteReader::Open();
+  RELAY_TRY(routes);
+  routes_.emplace(std::move(*routes));
+  RELAY_TRY(unicast_.Open(options_.port));
   auto watch = InterfaceWatch::Start(loop_, [this] { FollowInterfaces(); });
   RELAY_TRY(watch);
   watch_ = std::move(*watch);
   FollowInterfaces();
+  listed_.Set(ParsePeers(options_.peers, options_.port));
   return {};
 }
 
 std::vector<Interface> NodeDiscovery::Chosen() const {
   std::vector<Interface> out;
   for (const Interface& interface : watch_->interfaces()) {
-    auto is_it = [&](const Choice::Chosen& chosen) { return chosen.name == interface.name; };
-    if (std::any_of(choice_.chosen.begin(), choice_.chosen.end(), is_it)) out.push_back(interface);
+    if (choice_.Find(interface.name) != nullptr) out.push_back(interface);
   }
   return out;
 }
@@ -84,18 +110,22 @@ void NodeDiscovery::FollowInterfaces() {
   choice_ = ChooseInterfaces(watch_->interfaces(), options_.ifname);
   const std::vector<Interface> chosen = Chosen();
   for (const std::string& port : wire_ports_.CloseAllBut(chosen)) wires_.PortDown(port, WhyGone(port));
-  TellPorts(chosen);
+  routed_.CheckRoutes();
+  TellPorts();
   wire_ports_.Open(chosen);
   Settle();
 }
 
-void NodeDiscovery::TellPorts(const std::vector<Interface>& chosen) {
+// Those chosen, and those that carry a routed adjacency without being chosen: as ports of last resort.
+void NodeDiscovery::TellPorts() {
   std::vector<fabric::Port> ports;
   std::string text;
-  for (const Interface& interface : chosen) {
-    auto is_it = [&](const Choice::Chosen& c) { return c.name == interface.name; };
-    const bool last_resort = std::find_if(choice_.chosen.begin(), choice_.chosen.end(), is_it)->last_resort;
-    ports.push_back(PortOf(interface, last_resort));
+  for (const Interface& interface : watch_->interfaces()) {
+    const Choice::Chosen* chosen = choice_.Find(interface.name);
+    const bool routed =
+        std::find(routed_ports_.begin(), routed_ports_.end(), interface.name) != routed_ports_.end() && interface.up;
+    if ((chosen == nullptr && !routed) || ports.size() >= fabric::kMaxPorts) continue;
+    ports.push_back(PortOf(interface, chosen == nullptr || chosen->last_resort));
     text += (text.empty() ? "" : ", ") + PortText(ports.back());
   }
   if (ports_told_ && std::equal(ports.begin(), ports.end(), told_ports_.begin(), told_ports_.end(), SamePort)) return;
@@ -110,6 +140,23 @@ void NodeDiscovery::TellPorts(const std::vector<Interface>& chosen) {
   events_.push_back([this, ports] { hooks_.ports(ports); });
 }
 
+void NodeDiscovery::OnFound(const Adjacent& adjacent) {
+  if (adjacent.routed) {
+    auto is_it = [&](const fabric::Port& port) { return port.name == adjacent.near_port; };
+    if (std::none_of(told_ports_.begin(), told_ports_.end(), is_it)) {
+      routed_ports_.push_back(adjacent.near_port);
+      TellPorts();
+    }
+    RELAY_INFO("%s/%s at %s is reached through routers, by %s: a link of last resort", adjacent.far_name.c_str(),
+               adjacent.far.port.c_str(), adjacent.far_address.HostText().c_str(), adjacent.near_port.c_str());
+  }
+  events_.push_back([this, adjacent] { hooks_.found(adjacent); });
+}
+
+void NodeDiscovery::OnLost(const Adjacent& adjacent, const std::string& why) {
+  events_.push_back([this, adjacent, why] { hooks_.lost(adjacent, why); });
+}
+
 void NodeDiscovery::OnWireHello(const HelloArrival& arrival, std::span<const std::byte> bytes) {
   if (left_) return;
   const TimePoint now = loop_.clock().Now();
@@ -119,40 +166,72 @@ void NodeDiscovery::OnWireHello(const HelloArrival& arrival, std::span<const std
   Settle();
 }
 
+void NodeDiscovery::OnUnicastHello(const HelloArrival& arrival, std::span<const std::byte> bytes) {
+  if (left_) return;
+  const TimePoint now = loop_.clock().Now();
+  auto hello = gate_.Admit(bytes, arrival, now);
+  if (!hello) return;
+  routed_.Receive(arrival, *hello, now);
+  Settle();
+}
+
 void NodeDiscovery::SendOnWire(const std::string& port, Hello hello) {
   hello.sequence = ++sequence_;
   wire_ports_.Send(port, SealHello(hello, hooks_.seal));
 }
 
-void NodeDiscovery::OnTimer() {
-  timer_ = 0;
-  Settle();
+void NodeDiscovery::SendUnicast(const SocketAddress& to, const SocketAddress& from, Hello hello) {
+  hello.sequence = ++sequence_;
+  unicast_.Send(to, from, SealHello(hello, hooks_.seal), hello.ttl);
+}
+
+TimePoint NodeDiscovery::TickAll(TimePoint now) {
+  if (left_) return TimePoint::max();
+  const TimePoint wires = wires_.Tick(now);
+  return std::min(wires, routed_.Tick(now));
 }
 
 void NodeDiscovery::Settle() {
   if (telling_) return;  // whoever tells goes on until nothing is left
   telling_ = true;
   const TimePoint now = loop_.clock().Now();
-  TimePoint next = left_ ? TimePoint::max() : wires_.Tick(now);
+  TimePoint next = TickAll(now);
   while (!events_.empty()) {
-    auto events = std::exchange(events_, {});
+    const auto events = std::exchange(events_, {});
     for (const auto& event : events) event();
-    if (!left_) next = wires_.Tick(now);
+    // A port that only routed adjacencies made one goes with the last of them.
+    const auto still = routed_.Ports();
+    std::erase_if(routed_ports_,
+                  [&](const auto& p) { return std::find(still.begin(), still.end(), p) == still.end(); });
+    if (!left_) TellPorts();
+    next = TickAll(now);
   }
   telling_ = false;
   loop_.Cancel(timer_);
-  timer_ = left_ ? 0 : loop_.After(std::max(next - loop_.clock().Now(), Duration::zero()), [this] { OnTimer(); });
+  timer_ = 0;
+  if (left_) return;
+  timer_ = loop_.After(std::max(next - loop_.clock().Now(), Duration::zero()), [this] {
+    timer_ = 0;
+    Settle();
+  });
+}
+
+void NodeDiscovery::Probe(NodeId node, const std::vector<SocketAddress>& addresses) {
+  if (left_) return;
+  routed_.Probe(node, addresses, loop_.clock().Now());
+  Settle();
 }
 
 void NodeDiscovery::Reconfigure(const std::string& ifname, const std::string& peers) {
   options_.ifname = ifname;
-  options_.peers = peers;
   FollowInterfaces();
+  if (std::exchange(options_.peers, peers) != peers) listed_.Set(ParsePeers(peers, options_.port));
 }
 
 void NodeDiscovery::Leave() {
   if (left_) return;
   wires_.Leave();
+  routed_.Leave(loop_.clock().Now());
   left_ = true;
   Settle();
 }
@@ -160,8 +239,7 @@ void NodeDiscovery::Leave() {
 std::vector<SocketAddress> NodeDiscovery::Reachable() const {
   std::vector<SocketAddress> of_ports, of_others;
   for (const Interface& interface : watch_->interfaces()) {
-    auto is_it = [&](const fabric::Port& port) { return port.name == interface.name; };
-    const bool is_port = std::any_of(told_ports_.begin(), told_ports_.end(), is_it);
+    const bool is_port = choice_.Find(interface.name) != nullptr;
     if (!is_port && !(interface.default_route && interface.up)) continue;
     for (const SocketAddress& address : interface.addresses) {
       if (!address.IsLinkLocal()) (is_port ? of_ports : of_others).push_back(address.WithPort(options_.port));

@@ -2,11 +2,15 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/discovery/discovery.h"
 #include "agent/discovery/hello_gate.h"
+#include "agent/discovery/listed_peers.h"
+#include "agent/discovery/routed_adjacencies.h"
+#include "agent/discovery/unicast_sockets.h"
 #include "agent/discovery/wire_adjacencies.h"
 #include "agent/discovery/wire_ports.h"
 
@@ -27,12 +31,17 @@ class NodeDiscovery final : public Discovery {
 
  private:
   void FollowInterfaces();
-  void TellPorts(const std::vector<Interface>& chosen);
+  RoutedAdjacencies::Hooks RoutedHooks();
+  void TellPorts();
   std::vector<Interface> Chosen() const;
   std::string WhyGone(const std::string& port) const;
   void OnWireHello(const HelloArrival& arrival, std::span<const std::byte> bytes);
   void SendOnWire(const std::string& port, Hello hello);
-  void OnTimer();
+  void OnUnicastHello(const HelloArrival& arrival, std::span<const std::byte> bytes);
+  void SendUnicast(const SocketAddress& to, const SocketAddress& from, Hello hello);
+  TimePoint TickAll(TimePoint now);
+  void OnFound(const Adjacent& adjacent);
+  void OnLost(const Adjacent& adjacent, const std::string& why);
   // After everything that may have moved the adjacencies: tells what has happened and sets the timer.
   void Settle();
 
@@ -43,9 +52,14 @@ class NodeDiscovery final : public Discovery {
   HelloGate gate_;
   WireAdjacencies wires_;
   WirePorts wire_ports_;
+  std::optional<RouteReader> routes_;
+  RoutedAdjacencies routed_;
+  UnicastSockets unicast_;
+  ListedPeers listed_;
   std::unique_ptr<InterfaceWatch> watch_;
   Choice choice_;
   std::vector<fabric::Port> told_ports_;
+  std::vector<std::string> routed_ports_;  // interfaces that only a routed adjacency makes a port
   bool ports_told_ = false;
   uint64_t sequence_ = 0;
   // Adjacencies found and lost, told when no machine is at work: the hooks may call back.

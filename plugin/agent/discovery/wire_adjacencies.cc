@@ -21,12 +21,6 @@ int AddressRank(const SocketAddress& address) {
   return address.IsLinkLocal() ? 0 : 1;
 }
 
-bool SameAdjacency(const Adjacent& a, const Adjacent& b) {
-  const bool same_near = a.near_address.empty() ? b.near_address.empty() : a.near_address.SameHost(b.near_address);
-  return same_near && a.far_incarnation == b.far_incarnation && a.far_address.SameHost(b.far_address) &&
-         a.far_address.port() == b.far_address.port() && a.far_name == b.far_name;
-}
-
 std::string FarText(const PortName& far, const std::string& name) {
   return (name.empty() ? "a node without a name" : name) + "/" + far.port;
 }
@@ -155,7 +149,7 @@ void WireAdjacencies::Settle(const std::string& name, Port& port, HeardOn& entry
   if (best == nullptr) return;
   if (!heard.told && port.link_local && AddressRank(best->from) != 0 && now - heard.first < kBetterAddress) return;
   Adjacent adjacent{name, far, heard.incarnation, heard.name, best->from.WithPort(heard.agent_port), best->to, false};
-  if (heard.told && SameAdjacency(*heard.told, adjacent)) return;
+  if (heard.told == adjacent) return;
   heard.told = adjacent;
   hooks_.found(adjacent);
 }

@@ -120,15 +120,16 @@ void WirePorts::RetryLater() {
 void WirePorts::Send(const std::string& name, std::span<const std::byte> bytes) {
   auto known = ports_.find(name);
   if (known == ports_.end()) return;
-  auto& [interface, sockets, trouble] = known->second;
+  Port& port = known->second;
   auto send = [&](int family, const SocketAddress& from) {
-    const bool sent = sockets.at(family).Send(bytes, HelloGroup(family).WithPort(port_), from, kFullTtl).has_value();
+    auto socket = port.sockets.find(family);
+    if (socket == port.sockets.end()) return;
+    const Status sent = socket->second.Send(bytes, HelloGroup(family).WithPort(port_), from, kFullTtl);
     ++(sent ? counts_.sent : counts_.send_failed);
   };
-  if (sockets.contains(AF_INET6)) send(AF_INET6, OwnAddress(interface, AF_INET6));
-  if (!sockets.contains(AF_INET)) return;
+  send(AF_INET6, OwnAddress(port.interface, AF_INET6));
   size_t sources = 0;
-  for (const SocketAddress& address : interface.addresses) {
+  for (const SocketAddress& address : port.interface.addresses) {
     if (address.family() == AF_INET && ++sources <= kMostSources) send(AF_INET, address);
   }
 }
