@@ -16,6 +16,7 @@ struct HelloArrival {
   SocketAddress from;
   SocketAddress to;  // this node's address on that interface, of the same family
   int ttl = -1;      // or hop limit; -1: the kernel did not say
+  std::string via;   // the interface that it came in by
 };
 
 class HelloGate {

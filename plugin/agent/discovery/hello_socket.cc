@@ -27,10 +27,12 @@ void AskForArrivals(int fd, int family) {
     SetInt(fd, IPPROTO_IP, IP_RECVTTL, 1);
     SetInt(fd, IPPROTO_IP, IP_PKTINFO, 1);
     SetInt(fd, IPPROTO_IP, IP_TOS, kHelloTrafficClass);
+    SetInt(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);  // only the groups that this socket has joined
   } else {
     SetInt(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1);
     SetInt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
     SetInt(fd, IPPROTO_IPV6, IPV6_TCLASS, kHelloTrafficClass);
+    SetInt(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
   }
 }
 
@@ -42,7 +44,6 @@ bool JoinWire(int fd, int family, unsigned index) {
     membership.imr_ifindex = static_cast<int>(index);
     SetInt(fd, IPPROTO_IP, IP_MULTICAST_TTL, kWireTtl);
     SetInt(fd, IPPROTO_IP, IP_MULTICAST_LOOP, 0);
-    SetInt(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
     return setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &membership, sizeof membership) == 0;
   }
   ipv6_mreq membership{};
@@ -122,13 +123,19 @@ void ReadControl(const cmsghdr* header, HelloSocket::Datagram& out) {
   if (is(IPPROTO_IP, IP_PKTINFO, sizeof(in_pktinfo))) {
     sockaddr_in to{};
     to.sin_family = AF_INET;
-    to.sin_addr = ControlValue<in_pktinfo>(header).ipi_spec_dst;
+    const auto info = ControlValue<in_pktinfo>(header);
+    to.sin_addr = info.ipi_spec_dst;
+    out.index = static_cast<unsigned>(info.ipi_ifindex);
+    out.multicast = IN_MULTICAST(ntohl(info.ipi_addr.s_addr));
     out.to = SocketAddress::From(reinterpret_cast<sockaddr*>(&to));
   }
   if (is(IPPROTO_IPV6, IPV6_PKTINFO, sizeof(in6_pktinfo))) {
     sockaddr_in6 to{};
     to.sin6_family = AF_INET6;
-    to.sin6_addr = ControlValue<in6_pktinfo>(header).ipi6_addr;
+    const auto info = ControlValue<in6_pktinfo>(header);
+    to.sin6_addr = info.ipi6_addr;
+    out.index = info.ipi6_ifindex;
+    out.multicast = IN6_IS_ADDR_MULTICAST(&info.ipi6_addr);
     out.to = SocketAddress::From(reinterpret_cast<sockaddr*>(&to));
   }
 }

@@ -134,7 +134,7 @@ void RoutedAdjacencies::HearFrom(Peer& peer, const HelloArrival& arrival, const 
       !peer.heard || peer.heard->hello.incarnation != hello.incarnation || peer.heard->hello.node != hello.node;
   const bool named = std::any_of(hello.heard.begin(), hello.heard.end(),
                                  [&](const PortName& heard) { return heard.node == self_.node; });
-  Heard heard{hello, arrival.to, now, hello.ttl - arrival.ttl, named};
+  Heard heard{hello, arrival.to, arrival.via, now, hello.ttl - arrival.ttl, named};
   heard.hello.heard.clear();
   peer.heard = std::move(heard);
   if (is_new) {
@@ -168,7 +168,9 @@ bool RoutedAdjacencies::OnItsWire(const Peer& peer) const {
 bool RoutedAdjacencies::Needed(const Peer& peer) const {
   if (peer.router || !peer.heard || !peer.route || peer.route->local) return false;
   if (peer.node != 0 && peer.node != peer.heard->hello.node) return false;
-  return !OnItsWire(peer) || !hooks_.on_wire(peer.route->interface, peer.heard->hello.node);
+  if (!OnItsWire(peer)) return true;
+  // Where several cables share a subnet the kernel's route may name the wrong one.
+  return peer.heard->via == peer.route->interface && !hooks_.on_wire(peer.route->interface, peer.heard->hello.node);
 }
 
 bool RoutedAdjacencies::WayIsClear(Peer& peer, TimePoint now) {

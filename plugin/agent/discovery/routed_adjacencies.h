@@ -68,6 +68,7 @@ class RoutedAdjacencies {
   struct Heard {
     Hello hello;       // the last, without its list
     SocketAddress at;  // the own address that it came to
+    std::string via;   // the interface that it came in by
     TimePoint when{};
     int hops = 0;  // routers on its way here
     bool names_us = false;

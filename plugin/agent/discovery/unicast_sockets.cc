@@ -1,5 +1,7 @@
 #include "agent/discovery/unicast_sockets.h"
 
+#include <net/if.h>
+
 namespace relay::agent {
 namespace {
 
@@ -42,7 +44,10 @@ void UnicastSockets::OnReadable(HelloSocket& socket) {
   for (int i = 0; i < kUnicastDatagramsPerTurn; ++i) {
     auto datagram = socket.Receive(buffer_);
     if (!datagram) return;
-    hooks_.arrived({"", datagram->from, datagram->to, datagram->ttl}, datagram->bytes);
+    if (datagram->multicast) continue;  // kernels before 4.20 hand over what other sockets have joined
+    char via[IF_NAMESIZE] = "";
+    if (if_indextoname(datagram->index, via) == nullptr) continue;
+    hooks_.arrived({"", datagram->from, datagram->to, datagram->ttl, via}, datagram->bytes);
   }
 }
 

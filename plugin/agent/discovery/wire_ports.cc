@@ -143,7 +143,7 @@ void WirePorts::OnReadable(const std::string& name, int family) {
     if (socket == port->second.sockets.end()) return;
     auto datagram = socket->second.Receive(buffer_);
     if (!datagram) return;
-    HelloArrival arrival{name, datagram->from, datagram->to, datagram->ttl};
+    HelloArrival arrival{name, datagram->from, datagram->to, datagram->ttl, name};
     // Of IPv6 the kernel tells the group.
     if (family == AF_INET6 || arrival.to.empty()) arrival.to = OwnAddress(port->second.interface, family);
     hooks_.arrived(arrival, datagram->bytes);
