@@ -78,6 +78,7 @@ struct OpenedMessage {
   CircuitName name;
   std::vector<std::byte> offer;
   std::string build = {}, plugin = {};  // of the destination, as in OPEN
+  std::string note = {};                // a sentence that both ends should say aloud, or empty
 };
 
 enum class RefusedCode : uint16_t {

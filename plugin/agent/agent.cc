@@ -32,6 +32,7 @@ Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
                {[this](ClientId id, control::Packet packet) { OnPacket(id, std::move(packet)); },
                 [this](ClientId id) { OnGone(id); }}),
       relay_(loop, counters_),
+      flows_(loop.clock()),
       services_{loop_,
                 node_,
                 paths_,
@@ -40,6 +41,7 @@ Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
                 tokens_,
                 clients_,
                 relay_,
+                flows_,
                 [this](NodeId node, const std::vector<SocketAddress>& addresses) {
                   if (live_) live_->Probe(node, addresses);
                 },
@@ -49,7 +51,6 @@ Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
                 [this](const std::string& interface, transport::tcp::Accepted call) {
                   desk_.Accepted(interface, std::move(call));
                 }),
-      flows_(loop.clock()),
       busy_until_(loop.clock().Now() + kFirstClient) {
   desk_.set_key(options_.key);
   desk_.set_session_handler([this](SessionDesk::Call call) {

@@ -73,10 +73,10 @@ class Agent {
   TokenRegistry tokens_;
   ControlServer clients_;
   Relay relay_;
+  Flows flows_;
   Services services_;
   CircuitDesk desk_;
   Acceptor acceptor_;
-  Flows flows_;
   std::unique_ptr<LiveFabric> live_;  // null: declared
   std::map<uint64_t, std::unique_ptr<NeighbourProbe>> probes_;
   uint64_t next_probe_ = 1;

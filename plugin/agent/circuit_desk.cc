@@ -35,7 +35,7 @@ void CircuitDesk::Connect(ClientId client, uint64_t request, const control::Conn
     return Answer(key, tl::unexpected(Refuse(services_.node, code, Again::kMayHelp, std::move(why))));
   }
   const ClientSession* session = services_.clients.Find(client);
-  Outgoing::Request asked{connect, session ? session->hello().build : "", session ? session->hello().plugin : ""};
+  Outgoing::Request asked{connect, session ? session->hello().build : "", session ? session->hello().plugin : "", key_};
   auto held = std::make_shared<Budget::Lease>(std::move(*lease));
   outgoing_[key] =
       std::make_unique<Outgoing>(services_, std::move(asked), [this, key, held](Outgoing::Outcome outcome) {
@@ -55,6 +55,8 @@ void CircuitDesk::Answer(Request request, Outgoing::Outcome outcome) {
   Add(services_.counters.circuits_opened);
   RELAY_INFO("opened circuit %016" PRIx64 ".%u.%u: %s", outcome->message.opened.name.connection,
              outcome->message.opened.name.circuit, outcome->message.opened.name.epoch, outcome->message.path.c_str());
+  services_.flows.Opened(outcome->message.opened.name, FlowRole::kSource, outcome->message.path,
+                         {outcome->socket.get()});
   session->Send({request.second, std::move(outcome->message)}, std::move(outcome->socket));
 }
 

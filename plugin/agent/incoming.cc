@@ -81,6 +81,7 @@ bool Incoming::TakeStep(const HandshakeStep& step) {
 
 void Incoming::TakeSession() {
   if (!hooks_.session || services_.node.declared) {
+    Add(services_.counters.sessions_refused);
     return RefuseWith(Refuse(services_.node, RefusedCode::kForbidden, Again::kCannotHelp,
                              services_.node.name() + " follows a declared fabric and takes no sessions: set " +
                                  "NCCL_RELAY_FABRIC to the same file on every node, or on none"));
@@ -145,7 +146,10 @@ void Incoming::HandOver(ClientId owner) {
   services_.loop.Forget(call_.socket.get());
   Add(services_.counters.circuits_opened);
   std::string path = RouteText(services_.node, open_);
-  session->Send({0, control::Arrived{open_, std::move(path)}}, std::move(call_.socket));
+  services_.flows.Opened(open_.name, FlowRole::kDestination, path, {call_.socket.get()});
+  std::string note = DisagreementNote(services_.node, open_, services_.loop.clock().Now());
+  if (!note.empty()) hooks_.log.Warn("disagreement", note);
+  session->Send({0, control::Arrived{open_, std::move(path), std::move(note)}}, std::move(call_.socket));
   Finish();
 }
 
@@ -176,6 +180,7 @@ void Incoming::JoinHops(HopDialer::Opened opened) {
   const LocalNode& node = services_.node;
   RelayedCircuit::Facts facts{open_.name, RouteText(node, open_), node.NameOf(open_.source),
                               node.NameOf(open_.route.back().to)};
+  services_.flows.Opened(open_.name, FlowRole::kRelay, facts.path, {call_.socket.get(), opened.socket.get()});
   services_.relay.Join(std::move(facts), {std::move(call_.socket), std::move(opened.socket)},
                        std::move(circuit_lease_));
   Finish();

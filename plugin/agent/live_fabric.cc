@@ -15,15 +15,6 @@ constexpr Duration kSettleTime = std::chrono::seconds(1);
 // New measurements of latency alone are no news.
 constexpr Duration kMeasurePause = std::chrono::seconds(10);
 
-std::string PortsText(const std::vector<fabric::Port>& ports) {
-  std::string out;
-  for (const fabric::Port& port : ports) {
-    out += (out.empty() ? "" : ", ") + port.name;
-    if (port.last_resort) out += " (last resort)";
-  }
-  return out;
-}
-
 std::string LinkName(const LocalNode& node, const SessionFacts& facts) {
   return node.name() + "/" + facts.near_port + " to " + facts.far_name + "/" + facts.far.port +
          (facts.routed ? " beyond routers" : "");
@@ -120,9 +111,7 @@ Status LiveFabric::StartDiscovery() {
 }
 
 void LiveFabric::OnPorts(const std::vector<fabric::Port>& ports) {
-  const std::string before = PortsText(ports_), now = PortsText(ports);
   ports_ = ports;
-  if (before != now) RELAY_INFO("ports that carry data: %s", now.empty() ? "none" : now.c_str());
   Publish();
   // At once: whoever hears of these ports may call.
   Rebuild();

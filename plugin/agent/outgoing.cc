@@ -80,8 +80,9 @@ void Outgoing::DialPath(const fabric::Path& path) {
         tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kCannotHelp,
                               "the path " + path_ + " is longer than " + std::to_string(kMaxHops) + " links")));
   }
-  dialer_ = std::make_unique<HopDialer>(services_.loop, node, std::move(open),
-                                        [this](HopDialer::Outcome outcome) { OnDialled(std::move(outcome)); });
+  dialer_ = std::make_unique<HopDialer>(
+      services_.loop, node, std::move(open), [this](HopDialer::Outcome outcome) { OnDialled(std::move(outcome)); },
+      DialTrust{request_.key, &services_.counters});
 }
 
 void Outgoing::OnDialled(HopDialer::Outcome outcome) {

@@ -25,7 +25,8 @@ class Outgoing {
   // Never calls `done` before it returns. Destroying it tears down what is half open.
   struct Request {
     control::Connect connect;
-    std::string build, plugin;  // of whoever asks
+    std::string build, plugin;       // of whoever asks
+    std::shared_ptr<const Key> key;  // null: the fabric is open
   };
   Outgoing(const Services& services, Request request, Done done);
   ~Outgoing();

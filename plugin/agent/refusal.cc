@@ -7,6 +7,9 @@
 namespace relay::agent {
 namespace {
 
+// Longer than a change takes to go round.
+constexpr Duration kSettled = std::chrono::seconds(10);
+
 bool LinkIsDown(int err) {
   return err == ENETDOWN || err == ENETUNREACH || err == ENODEV || err == EADDRNOTAVAIL || err == ENXIO;
 }
@@ -36,6 +39,14 @@ RefusedMessage RefuseDisagreement(const LocalNode& node, const Disagreement& d) 
                 node.name() + " and " + other + " hold different fabrics (" + node.name() + " " +
                     HashText(node.agreement) + ", " + other + " " + HashText(d.theirs) +
                     "): compare the files that NCCL_RELAY_FABRIC names on both");
+}
+
+std::string DisagreementNote(const LocalNode& node, const OpenMessage& open, TimePoint now) {
+  const bool settled = open.settled_s >= Seconds(kSettled) && now - node.settled >= kSettled;
+  if (node.declared || open.declared || open.agreement == node.agreement || !settled) return "";
+  return open.source_name + " and " + node.name() + " have discovered different fabrics (" + open.source_name + " " +
+         HashText(open.agreement) + ", " + node.name() + " " + HashText(node.agreement) +
+         "): compare `nccl-relay fabric` on both";
 }
 
 std::string LastResortText(const LocalNode& node, const fabric::Path& path) {

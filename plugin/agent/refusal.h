@@ -22,6 +22,10 @@ RefusedMessage RefuseDisagreement(const LocalNode& node, const Disagreement& dis
 // Said aloud where a path uses the management LAN or routers.
 std::string LastResortText(const LocalNode& node, const fabric::Path& path);
 
+// The source of this OPEN and this node have held different discovered fabrics for long enough for it to be no change
+// that is under way: a sentence for both, else "".
+std::string DisagreementNote(const LocalNode& node, const OpenMessage& open, TimePoint now);
+
 // The next node of a route does not answer: nobody listens there (kNoAgent), or the link is down here (kLinkDown).
 struct Unanswered {
   const OpenMessage& open;  // its hop is the link that was dialled

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "agent/budget.h"
+#include "agent/flows.h"
 #include "agent/local_node.h"
 #include "agent/token_registry.h"
 #include "base/event_loop.h"
@@ -25,6 +26,7 @@ struct Services {
   TokenRegistry& tokens;
   ControlServer& clients;
   Relay& relay;
+  Flows& flows;
   // Looks for a node that a discovered fabric does not reach; the addresses are those of its handle.
   std::function<void(NodeId, const std::vector<SocketAddress>&)> find;
   // Why it is not reached, and what to do: one sentence.

@@ -128,6 +128,7 @@ std::vector<std::byte> EncodeOpened(const OpenedMessage& m) {
   PutName(body, m.name);
   PutOffer(body, m.offer);
   PutSide(body, m.build, m.plugin);
+  body.PutString(std::string_view(m.note).substr(0, kMaxSentenceBytes));
   return Finish(SetupType::kOpened, body);
 }
 
@@ -196,6 +197,7 @@ Result<OpenedMessage> DecodeOpened(std::span<const std::byte> body) {
   if (!GetOffer(in, m.offer)) return Malformed("OPENED");
   m.build = in.GetString(kMaxBuildBytes);
   m.plugin = in.GetString(kMaxPluginPathBytes);
+  m.note = in.GetString(kMaxSentenceBytes);
   if (!in.AtEnd()) return Malformed("OPENED");
   return m;
 }

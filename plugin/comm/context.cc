@@ -197,6 +197,7 @@ Result<Comm*> Context::MakeSendComm(Attempt& attempt, control::Received received
   auto eager = DecodeOffer(connected.opened.offer);
   if (!eager) return tl::unexpected(std::move(eager).error());
   RELAY_INFO("connected to %s: path %s, tcp", attempt.node_name.c_str(), connected.path.c_str());
+  SayAloud(connected.opened.note, {});
   SayAloud(connected.note, {attempt.node_name, connected.opened.build, connected.opened.plugin});
   auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), attempt.connect.name,
                                                     connected.path, counters_);
@@ -224,7 +225,8 @@ Result<Comm*> Context::MakeRecvComm(ListenComm& listen, control::Received receiv
   circuit->QueueSetup(EncodeOpened({.name = arrived.open.name,
                                     .offer = EncodeOffer(knobs_.eager),
                                     .build = TheBuild().build,
-                                    .plugin = TheBuild().file}));
+                                    .plugin = TheBuild().file,
+                                    .note = arrived.note}));
   std::string peer = arrived.open.source_name + " over " + arrived.path;
   return AddComm(Comm::Kind::kRecv, listen.token,
                  std::make_shared<stream::RecvStream>(std::move(circuit), OptionsFor(peer, LastLink(arrived.path)),

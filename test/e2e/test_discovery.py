@@ -107,7 +107,7 @@ def test_twins_are_two_links(box):
 def test_every_node_holds_the_same_fabric(box):
     script = await_links(box, 7) + "sleep 1; " + f"{box.build}/nccl-relay status --json"
     run = box.run("grid:2x3", "sh", "-c", script, options=["--discover", "--agents", "all", "--timeout", "60"]).ok()
-    hashes = set(re.findall(r'"agreement":"?([0-9a-f]{16})', run.output))
+    hashes = set(re.findall(r'"agreement": ?"([0-9a-f]{16})', run.output))
     assert len(hashes) == 1, run.text()
 
 

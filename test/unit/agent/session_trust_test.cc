@@ -15,17 +15,17 @@ std::shared_ptr<const Key> KeyOf(char letter) {
   return Key::FromBytes(std::as_bytes(std::span(text)));
 }
 
-fabric::LinkStateMessage Digest(uint64_t hash) { return fabric::message::Digest{hash}; }
+fabric::LinkStateMessage TableMessage(uint64_t hash) { return fabric::message::Digest{hash}; }
 
 // Stands in for a node's address, passes on what comes, and changes it on the way to that node.
-class Wire {
+class TappedWire {
  public:
   using Change = std::function<std::vector<std::byte>(std::vector<std::byte>)>;
-  Wire(EventLoop& loop, const SocketAddress& at, const SocketAddress& to)
+  TappedWire(EventLoop& loop, const SocketAddress& at, const SocketAddress& to)
       : loop_(loop), listener_(*transport::tcp::Listener::Open("lo", at.WithPort(0), {})), at_(at), to_(to) {
     EXPECT_TRUE(loop_.Watch(listener_.fd(), EPOLLIN, [this](uint32_t) { Accept(); }));
   }
-  ~Wire() {
+  ~TappedWire() {
     HangUp();
     loop_.Forget(listener_.fd());
   }
@@ -74,7 +74,7 @@ class SessionTrust : public SessionTest {
  protected:
   SessionNode a_{loop_, 1, Next(), KeyOf('k')}, b_{loop_, 2, Next(), KeyOf('k')};
 
-  void FindThrough(const Wire& wire) {
+  void FindThrough(const TappedWire& wire) {
     Adjacent sees = a_.Sees(b_);
     sees.far_address = wire.address();
     b_.desk->Found(b_.Sees(a_));
@@ -85,8 +85,8 @@ class SessionTrust : public SessionTest {
 TEST_F(SessionTrust, OneKeyCarriesLinkState) {
   Join(a_, b_);
   for (uint64_t i = 0; i < 50; ++i) {
-    a_.desk->Send(a_.ups[0].id, Digest(i));
-    b_.desk->Send(b_.ups[0].id, Digest(i));
+    a_.desk->Send(a_.ups[0].id, TableMessage(i));
+    b_.desk->Send(b_.ups[0].id, TableMessage(i));
   }
   ASSERT_TRUE(Eventually([&] { return a_.heard.size() == 50 && b_.heard.size() == 50; }));
   EXPECT_EQ(a_.counters.link_state_forged, 0u);
@@ -121,14 +121,14 @@ TEST_F(SessionTrust, AKeyThatIsSetLaterCountsForCallsFromThenOn) {
 }
 
 TEST_F(SessionTrust, ForgedLinkStateEndsTheSessionAndIsNotBelieved) {
-  Wire wire(loop_, Next(), b_.address);
+  TappedWire wire(loop_, Next(), b_.address);
   FindThrough(wire);
   ASSERT_TRUE(Eventually([&] { return a_.up() && b_.up() && !a_.measured.empty(); }));
   wire.change = [&](std::vector<std::byte> bytes) {
     bytes[kSetupPrefixBytes] ^= std::byte{1};
     return bytes;
   };
-  a_.desk->Send(a_.ups[0].id, Digest(1));
+  a_.desk->Send(a_.ups[0].id, TableMessage(1));
   ASSERT_TRUE(Eventually([&] { return b_.downs.size() == 1; }));
   EXPECT_EQ(b_.counters.link_state_forged, 1u);
   EXPECT_THAT(b_.reasons[0], HasSubstr("without proof of the fabric's key"));
@@ -136,11 +136,11 @@ TEST_F(SessionTrust, ForgedLinkStateEndsTheSessionAndIsNotBelieved) {
 }
 
 TEST_F(SessionTrust, ReplayedLinkStateIsRefused) {
-  Wire wire(loop_, Next(), b_.address);
+  TappedWire wire(loop_, Next(), b_.address);
   FindThrough(wire);
   ASSERT_TRUE(Eventually([&] { return a_.up() && b_.up() && !a_.measured.empty(); }));
   wire.seen.clear();
-  a_.desk->Send(a_.ups[0].id, Digest(1));
+  a_.desk->Send(a_.ups[0].id, TableMessage(1));
   ASSERT_TRUE(Eventually([&] { return b_.heard.size() == 1; }));
   wire.Insert(std::vector<std::byte>(wire.seen));
   ASSERT_TRUE(Eventually([&] { return b_.downs.size() == 1; }));
@@ -149,7 +149,7 @@ TEST_F(SessionTrust, ReplayedLinkStateIsRefused) {
 }
 
 TEST_F(SessionTrust, UnsealedLinkStateIsRefused) {
-  Wire wire(loop_, Next(), b_.address);
+  TappedWire wire(loop_, Next(), b_.address);
   FindThrough(wire);
   ASSERT_TRUE(Eventually([&] { return a_.up() && b_.up() && !a_.measured.empty(); }));
   auto unsealed = EncodeSetup(SetupType::kTable, std::vector<std::byte>(100));
@@ -160,7 +160,7 @@ TEST_F(SessionTrust, UnsealedLinkStateIsRefused) {
 }
 
 TEST_F(SessionTrust, APlayedBackCallIsRefused) {
-  Wire wire(loop_, Next(), b_.address);
+  TappedWire wire(loop_, Next(), b_.address);
   FindThrough(wire);
   ASSERT_TRUE(Eventually([&] { return a_.up() && b_.up(); }));
   const auto recorded = wire.seen;

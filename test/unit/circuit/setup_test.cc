@@ -35,7 +35,7 @@ OpenMessage SomeOpen() {
   return m;
 }
 
-OpenedMessage SomeOpened() { return {{1, 2, 3}, {std::byte{7}}, "0.2", "/q"}; }
+OpenedMessage SomeOpened() { return {{1, 2, 3}, {std::byte{7}}, "0.2", "/q", "n"}; }
 
 std::span<const std::byte> Body(const std::vector<std::byte>& whole) {
   return std::span(whole).subspan(kSetupPrefixBytes);
@@ -80,13 +80,14 @@ TEST(Setup, OpenedHasTheseBytes) {
             "6e524c59"
             "0200"
             "0200"
-            "1c000000"
+            "1e000000"
             "0100000000000000"
             "02000000"
             "03000000"
             "010007"
             "0300302e32"
-            "02002f71");
+            "02002f71"
+            "0000");
 }
 
 TEST(Setup, RefusedHasTheseBytes) {
@@ -235,8 +236,8 @@ TEST(Setup, LongBuildsAndPathsAreCutWhereTheyAreWrittenAndRefusedWhereRead) {
   auto opened = DecodeOpened(Body(EncodeOpened({{}, {}, m.build, m.plugin})));
   ASSERT_TRUE(opened);
   EXPECT_EQ(opened->plugin.size(), kMaxPluginPathBytes);
-  // name, offer, then a build of one byte too many and an empty path
-  std::vector<std::byte> longer(16 + 2 + 2 + kMaxBuildBytes + 1 + 2);
+  // name, offer, then a build of one byte too many, an empty path and an empty note
+  std::vector<std::byte> longer(16 + 2 + 2 + kMaxBuildBytes + 1 + 2 + 2);
   longer[18] = static_cast<std::byte>(kMaxBuildBytes + 1);
   EXPECT_FALSE(DecodeOpened(longer));
   longer.erase(longer.begin() + 20);
