@@ -1,6 +1,7 @@
 #include "stream/stream.h"
 
 #include <cerrno>
+#include <thread>
 #include <utility>
 
 #include "base/log.h"
@@ -57,6 +58,10 @@ Result<Request*> Stream::Post(const Buffer& buffer, bool in_order) {
 }
 
 Result<Progress> Stream::Test(Request& request, uint64_t& size) {
+  if (waiting_.load(std::memory_order_relaxed) != 0) {
+    std::this_thread::yield();
+    return Progress::kAgain;
+  }
   std::lock_guard lock(mutex_);
   if (request.state == Request::State::kPosted) {
     Enter();
@@ -151,7 +156,7 @@ void Stream::Abort(Error error) {
 }
 
 void Stream::CancelRegion(const void* region) {
-  std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   for (uint64_t m = finished_requests_; m != posted_; ++m) {
     if (RequestOf(m).region != region) continue;
     return Abort({ErrorCode::kInternal, 0, "its memory was deregistered with requests in flight"});
@@ -159,7 +164,7 @@ void Stream::CancelRegion(const void* region) {
 }
 
 void Stream::Close() {
-  std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   if (HasPosted()) Abort({ErrorCode::kInternal, 0, "closed with requests in flight"});
   closed_ = true;
   close_due_ = !close_sent_;
@@ -218,7 +223,7 @@ void Stream::JudgeSilence(TimePoint now) {
 }
 
 Stream::Attention Stream::Attend(TimePoint now, bool housekeeping, const std::function<void(const Attention&)>& watch) {
-  std::lock_guard lock(mutex_);
+  const Turn turn(*this);
   Drive(/*receive=*/true);
   if (housekeeping && circuit_) JudgeSilence(now);
   if (closed_ && closed_at_ == TimePoint{}) closed_at_ = now;

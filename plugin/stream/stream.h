@@ -102,7 +102,22 @@ class Stream : protected circuit::FrameSink {
   void JudgeSilence(TimePoint now);
   bool QueueClose(CloseReason reason);
 
+  // A mutex goes to whoever is there when it is let go, and a thread that tests without pause nearly always is. Whoever
+  // else wants the lock says so while it waits, and Test leaves it to them.
+  class Turn {
+   public:
+    explicit Turn(Stream& stream) : lock_(stream.mutex_, std::defer_lock) {
+      stream.waiting_.fetch_add(1, std::memory_order_relaxed);
+      lock_.lock();
+      stream.waiting_.fetch_sub(1, std::memory_order_relaxed);
+    }
+
+   private:
+    std::unique_lock<std::mutex> lock_;
+  };
+
   std::mutex mutex_;
+  std::atomic<uint32_t> waiting_{0};
   std::unique_ptr<circuit::Circuit> circuit_;
   const StreamOptions options_;
   Counters& counters_;

@@ -46,7 +46,7 @@ MUTANTS = [
            "if (auto it = owners_.find(token); it != owners_.end()) return", "if (auto it = owners_.begin(); it != owners_.end()) return"),
     Mutant("closing leaves no remnant", "plugin/stream/stream.cc", "a.finished = closed_ && !circuit_;", "a.finished = closed_;"),
     Mutant("deregMr takes no lock", "plugin/stream/stream.cc",
-           "void Stream::CancelRegion(const void* region) {\n  std::lock_guard lock(mutex_);",
+           "void Stream::CancelRegion(const void* region) {\n  const Turn turn(*this);",
            "void Stream::CancelRegion(const void* region) {"),
     Mutant("deregMr leaves requests alone", "plugin/comm/comm.cc", "stream_->CancelRegion(region);", ""),
     Mutant("flags may land before their data", "plugin/stream/recv_stream.cc",
