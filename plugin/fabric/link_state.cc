@@ -13,13 +13,17 @@ using std::chrono::milliseconds;
 // cable with a loose contact must not occupy every agent of the fabric.
 constexpr Duration kFloodEvery = milliseconds(50);
 constexpr int kFloodBurst = 16;
-// How often within one refresh the own record outbids what others say under the node's id. A restart takes one.
+// How often within one lifetime of records the own one outbids what others say under the node's id. A restart takes
+// one.
 constexpr int kMostDuels = 4;
 // A summary that asks for another is not repeated before this long.
 constexpr Duration kAnswerPatience = std::chrono::seconds(1);
 
-uint64_t Term(NodeId node, const Edition& edition) {
-  return Mix(node ^ Mix(edition.incarnation ^ Mix(edition.sequence)));
+// Of what a node says, not of the edition in which it says so: refreshes on their way through a large fabric make no
+// two digests differ.
+uint64_t Term(NodeId node, const SealedRecord& sealed) {
+  const auto content = ContentOf(sealed.bytes);
+  return Mix(node ^ Mix(HashBytes({reinterpret_cast<const char*>(content.data()), content.size()})));
 }
 
 // Of one record in a Records message: lengths, proof, age.
@@ -57,7 +61,9 @@ void LinkState::Renew(TimePoint now) {
   Held held{*own_, {EncodeRecord(*own_), {}, 0}, now};
   if (hooks_.seal) held.sealed.mac = hooks_.seal(held.sealed.bytes);
   Store(std::move(held));
-  refresh_due_ = now + options_.refresh;
+  // Agents that started together do not refresh together for ever.
+  const uint64_t spread = Mix(options_.self ^ Mix(edition_.sequence)) % 256;
+  refresh_due_ = now + options_.refresh - options_.refresh / 1024 * static_cast<int64_t>(spread);
   flood_credit_ = std::max(flood_credit_, now);
   if (flood_due_ || flood_credit_ - now > kFloodEvery * kFloodBurst) {
     if (!flood_due_) flood_due_ = flood_credit_ - kFloodEvery * kFloodBurst;
@@ -76,19 +82,19 @@ void LinkState::Store(Held held) {
   const NodeId node = held.record.node;
   const auto [at, fresh] = held_.try_emplace(node);
   if (!fresh) {
-    digest_ -= Term(node, at->second.record.edition);
+    digest_ -= Term(node, at->second.sealed);
     bytes_ -= at->second.sealed.bytes.size();
   }
   // What others say under this node's id does not change this node's graph.
   if (node != options_.self && (fresh || !SameContent(at->second.sealed, held.sealed))) ++version_;
-  digest_ += Term(node, held.record.edition);
+  digest_ += Term(node, held.sealed);
   bytes_ += held.sealed.bytes.size();
   if (node != options_.self) aging_due_ = std::min(aging_due_, held.born + options_.lifetime);
   at->second = std::move(held);
 }
 
 LinkState::Table::iterator LinkState::Drop(Table::iterator at) {
-  digest_ -= Term(at->first, at->second.record.edition);
+  digest_ -= Term(at->first, at->second.sealed);
   bytes_ -= at->second.sealed.bytes.size();
   ++version_;
   return held_.erase(at);
@@ -165,7 +171,7 @@ void LinkState::Duel(TimePoint now) {
     contested_until_ = now + 2 * options_.refresh;
     return;
   }
-  if (duels_ == 0 || now - duels_since_ > options_.refresh) {
+  if (duels_ == 0 || now - duels_since_ > options_.lifetime) {
     duels_since_ = now;
     duels_ = 0;
   }
@@ -308,7 +314,7 @@ TimePoint LinkState::Tick(TimePoint now) {
     due.push_back(session);
   }
   for (SessionId session : due) Send(session, message::Digest{digest_});
-  TimePoint next = std::min(refresh_due_, aging_due_);
+  TimePoint next = std::min({now + options_.digest, refresh_due_, aging_due_});
   if (flood_due_) next = std::min(next, *flood_due_);
   if (contested_) next = std::min(next, contested_until_);
   for (const auto& [session, state] : sessions_) next = std::min(next, state.next_digest);

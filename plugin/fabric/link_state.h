@@ -38,7 +38,7 @@ namespace message {
 struct Records {
   std::vector<SealedRecord> records;
 };
-// Order-free hash over the editions held. Two that differ are followed by summaries.
+// Order-free hash over what the records held say. Two that differ are followed by summaries.
 struct Digest {
   uint64_t hash = 0;
 };
@@ -63,7 +63,7 @@ using SessionId = uint64_t;  // 0: none
 struct LinkStateOptions {
   NodeId self = 0;
   uint64_t incarnation = 0;
-  Duration refresh = std::chrono::seconds(60);    // of the own record, changed or not
+  Duration refresh = std::chrono::seconds(60);    // of the own record, changed or not; up to a quarter sooner
   Duration lifetime = std::chrono::seconds(300);  // of a record that is not refreshed
   Duration digest = std::chrono::seconds(5);      // between digests on each session
   size_t most_nodes = kMaxFabricNodes;            // a summary of so many is one message
@@ -95,7 +95,8 @@ class LinkState {
   void SessionDown(SessionId session);
   // An error is misbehaviour of the session's other end: a record without proof (counted), or one out of bounds.
   Status Receive(SessionId session, const LinkStateMessage& message, TimePoint now);
-  // Refreshes, ages and sends digests; returns when to be called again.
+  // Refreshes, ages and sends digests; returns when to be called again, whatever happens until then: in at most
+  // options.digest.
   TimePoint Tick(TimePoint now);
 
   // Another agent publishes under this node's id, and outbidding it has not ended that: a cloned machine. The own

@@ -27,6 +27,10 @@ bool HasAddress(const Port& port, const SocketAddress& address) {
                      [&](const SocketAddress& known) { return known.SameHost(address); });
 }
 
+bool HasPort(const Record& record, std::string_view name) {
+  return std::any_of(record.ports.begin(), record.ports.end(), [&](const Port& port) { return port.name == name; });
+}
+
 std::span<const std::byte> HostBytes(const SocketAddress& address) {
   if (address.family() == AF_INET6) {
     return std::as_bytes(std::span(&reinterpret_cast<const sockaddr_in6*>(address.get())->sin6_addr, 1));
@@ -132,7 +136,7 @@ class RecordReader {
     const auto addresses = in_.Get<uint8_t>();
     if (!in_.ok()) return {};
     if (!IsName(port.name)) return Complain("has a port whose name is none");
-    if (!port_names_.insert(port.name).second) return Complain("has port " + port.name + " twice");
+    if (HasPort(record_, port.name)) return Complain("has port " + port.name + " twice");
     if ((flags & ~(kRdmaFlag | kLastResortFlag)) != 0) return Complain("has unknown flags at port " + port.name);
     if (addresses > kMaxPortAddresses) return Complain("has too many addresses at port " + port.name);
     port.kind = (flags & kRdmaFlag) != 0 ? PortKind::kRdma : PortKind::kTcp;
@@ -168,7 +172,6 @@ class RecordReader {
 
   ByteReader in_;
   Record record_;
-  std::unordered_set<std::string> port_names_;
 };
 
 std::string Printable(std::string text, size_t most) {

@@ -7,7 +7,7 @@ shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "$here/../.." && pwd)/build/fuzz
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(control fabric frame handle knobs recv_stream send_stream setup)
+[ ${#targets[@]} -gt 0 ] || targets=(control fabric frame handle hello knobs link_state recv_stream send_stream session setup)
 
 build() {
   cmake -S "$here/../.." -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DRELAY_SANITIZE=fuzz -DCMAKE_C_COMPILER=clang \

@@ -4,7 +4,11 @@
 #include <fstream>
 #include <string>
 
+#include "agent/discovery/adjacency.h"
+#include "agent/session/message.h"
+#include "base/codec.h"
 #include "comm/handle.h"
+#include "fabric/link_state.h"
 #include "relay/control.h"
 #include "relay/frame.h"
 #include "relay/setup.h"
@@ -29,7 +33,10 @@ OpenMessage Open() {
           .source_name = "A",
           .route = {{1, 2, "ab", "ba"}, {2, 3, "bc", "cb"}},
           .hop = 1,
-          .offer = {std::byte{7}}};
+          .offer = {std::byte{7}},
+          .build = "0.1.0",
+          .plugin = "/usr/lib/libnccl-net-relay.so",
+          .settled_s = 9};
 }
 
 void WriteFrames() {
@@ -45,8 +52,36 @@ void WriteSetup() {
   OpenMessage longest = Open();
   longest.route.assign(kMaxHops, {1, 2, "", ""});
   Write("setup/open_longest", EncodeOpen(longest));
-  Write("setup/opened", EncodeOpened({.name = Open().name, .offer = {std::byte{1}, std::byte{2}}}));
+  Write("setup/opened", EncodeOpened({.name = Open().name, .offer = {std::byte{1}, std::byte{2}}, .build = "0.1.0"}));
   Write("setup/refused", EncodeRefused({.node = 2, .final = true, .code = RefusedCode::kNoPath, .sentence = "no"}));
+}
+
+// The first byte tells the fuzzer what the rest is (session_fuzz.cc).
+void WriteSession() {
+  using namespace agent;
+  const auto tagged = [](int tag, std::span<const std::byte> bytes) {
+    std::vector<std::byte> out{static_cast<std::byte>(tag)};
+    out.insert(out.end(), bytes.begin(), bytes.end());
+    return out;
+  };
+  const auto session = EncodeBody(SessionMessage{1, "A", 5, "0.1.0", "ab", "ba", 21517});
+  Write("session/session", tagged(0, session));
+  Write("session/survey", tagged(0, EncodeBody(SurveyMessage{1, 2, 500, "flows"})));
+  Write("session/finding", tagged(0, EncodeBody(FindingsMessage{7, 7, false, {3, "C", "{}"}})));
+  Write("session/last", tagged(0, EncodeBody(FindingsMessage{7, 7, true, {}})));
+  auto frames = EncodeSetup(SetupType::kPing, std::vector<std::byte>(8));
+  const auto table = EncodeSetup(SetupType::kTable, std::vector<std::byte>(20));
+  frames.insert(frames.end(), table.begin(), table.end());
+  Write("session/frames", tagged(2, frames));
+  Write("session/refused", tagged(3, EncodeRefused({.node = 2, .sentence = "no"})));
+  ByteWriter greeting;
+  greeting.Put<uint8_t>(static_cast<uint8_t>(SetupType::kProve));
+  greeting.Put<uint8_t>(22);
+  greeting.PutBytes(std::vector<std::byte>(44));
+  greeting.Put<uint8_t>(static_cast<uint8_t>(SetupType::kProof));
+  greeting.Put<uint8_t>(16);
+  greeting.PutBytes(std::vector<std::byte>(32));
+  for (int tag = 4; tag < 8; ++tag) Write("session/greeting" + std::to_string(tag), tagged(tag, greeting.bytes()));
 }
 
 void WriteControl() {
@@ -66,6 +101,60 @@ void WriteControl() {
   for (const auto& [name, message] : packets) Write(std::string("control/") + name, Encode({9, message}));
 }
 
+// The first byte tells the fuzzer what the rest is: 0 a record, 1 a message, 2 messages of two sessions.
+void WriteLinkState() {
+  using namespace fabric;
+  const auto tagged = [](uint8_t tag, std::span<const std::byte> bytes) {
+    ByteWriter out;
+    out.Put<uint8_t>(tag);
+    out.PutBytes(bytes);
+    return out.take();
+  };
+  Record record;
+  record.node = 2;
+  record.edition = {1, 1};
+  record.name = "B";
+  record.build = "0.1.0";
+  record.agent_port = 21517;
+  record.ports = {{"p", {*SocketAddress::Parse("10.0.0.2"), *SocketAddress::Parse("fe80::2")}, 1000}};
+  record.ports[0].last_resort = true;
+  record.neighbours = {{0, 1, "p", 5, false}, {0, 3, "q", 0, true}};
+  const SealedRecord sealed{EncodeRecord(record), {}, 1000};
+  record.node = 1;
+  record.edition = {9, 9};
+  const SealedRecord clone{EncodeRecord(record), {}, 0};
+  const std::pair<const char*, LinkStateMessage> messages[] = {
+      {"records", message::Records{{sealed}}},
+      {"digest", message::Digest{7}},
+      {"summary", message::Summary{{{1, {1, 1}}, {3, {1, 2}}}, false}},
+      {"clone", message::Records{{clone}}}};
+  Write("link_state/record", tagged(0, sealed.bytes));
+  ByteWriter sequence;
+  for (const auto& [name, message] : messages) {
+    const auto bytes = EncodeLinkState(message);
+    Write(std::string("link_state/") + name, tagged(1, bytes));
+    sequence.Put<uint8_t>(static_cast<uint8_t>(bytes.size()));
+    sequence.Put<uint8_t>(30);
+    sequence.Put<uint16_t>(static_cast<uint16_t>(bytes.size()));
+    sequence.PutBytes(bytes);
+  }
+  Write("link_state/sequence", tagged(2, sequence.bytes()));
+}
+
+void WriteHellos() {
+  agent::Hello hello;
+  hello.node = 1;
+  hello.incarnation = 2;
+  hello.sequence = 3;
+  hello.name = "A";
+  hello.port = "ab";
+  hello.agent_port = 21517;
+  Write("hello/first", agent::EncodeHello(hello, {}));
+  hello.answer_wanted = hello.leaving = true;
+  hello.heard = {{2, "ba"}, {3, "ca"}};
+  Write("hello/heard", agent::EncodeHello(hello, {}));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -73,7 +162,10 @@ int main(int argc, char** argv) {
   g_corpus = argv[1];
   WriteFrames();
   WriteSetup();
+  WriteSession();
   WriteControl();
+  WriteHellos();
+  WriteLinkState();
   std::byte handle[comm::kHandleBytes];
   comm::EncodeHandle({.port = 21517, .node = 3, .agreement = 5, .node_name = "C"}, handle);
   Write("handle/c", handle);

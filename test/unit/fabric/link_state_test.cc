@@ -398,7 +398,7 @@ TEST_F(LinkStateTest, ASessionMayGoDownWhileItIsSpokenTo) {
   for (SessionId session : {10, 20, 30}) state.SessionUp(session, Now());
   state.Publish(RecordOf(1, {2}), Now());
   EXPECT_EQ(sent, 3) << "each was told its digest and was gone";
-  EXPECT_EQ(state.Tick(Now()), Now() + seconds(60));
+  EXPECT_EQ(state.Tick(Now()), Now() + seconds(5));
 }
 
 }  // namespace
