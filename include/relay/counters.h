@@ -32,7 +32,7 @@
   C(hellos_refused_through_fabric, "routed hellos refused: a node of the fabric forwards them") \
   C(sessions_opened,       "sessions with neighbouring agents that came up")         \
   C(sessions_lost,         "sessions that ended")                                    \
-  C(sessions_refused,      "SESSIONs refused: not from a neighbour that discovery found") \
+  C(sessions_refused,      "SESSIONs refused: not of a neighbour and port that discovery found") \
   C(handshakes_refused_key, "calls refused: the other side holds another key")       \
   C(handshakes_refused_no_key, "calls refused: one side has a key, the other none")  \
   C(handshakes_late,       "calls ended: the greeting was not over in time")         \
