@@ -6,7 +6,7 @@ NCCL   := build/nccl
 
 .DEFAULT_GOAL := all
 .PHONY: all deps nccl build demo check check-all unit e2e bench lint format tidy asan tsan clang fuzz mutants docs clean \
-        arm64 check-arm64 coverage
+        arm64 check-arm64 coverage images
 
 all: deps build
 	ln -sfn $(PRESET)/libnccl-net-relay.so build/libnccl-net-relay.so
@@ -67,6 +67,9 @@ check-arm64: all arm64      ## and run under user-mode emulation
 
 coverage: nccl              ## which lines of plugin/ the tests run; long
 	@$(MAKE) --no-print-directory build PRESET=$@ && test/coverage.py build/$@
+
+images: all                 ## docker/Dockerfile without Docker: built, and an agent in a container relays for a plugin in one
+	@docker/images.sh && RELAY_IMAGES=1 /usr/bin/python3 -m pytest test/e2e/test_images.py -q --whole --build=$(BUILD)
 
 docs: all                   ## the generated references
 	@build/nccl-relay knobs > docs/knobs.md

@@ -45,6 +45,7 @@ step fuzzers test/fuzz/run.sh "$seconds"
 if [ "$whole" = all ]; then
   step arm64 make --no-print-directory check-arm64
   step coverage make --no-print-directory coverage
+  step images make --no-print-directory images
 fi
 
 echo "${#bad[@]} failed, $passed passed in $SECONDS s"
