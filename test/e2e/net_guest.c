@@ -1,6 +1,7 @@
 // Drives a net plugin through its v11 table from plain C, as NCCL does: no C++ runtime is in this process.
 //   net_guest LIBRARY name           the table's name
 //   net_guest LIBRARY self           messages to oneself, on one thread
+//   net_guest LIBRARY hold           a connection that was used, and nothing more until it is ended
 //   net_guest LIBRARY abort          deregMr and close under requests in flight
 //   net_guest LIBRARY rounds N       init and finalize, N times
 //   net_guest LIBRARY comms N        N communicators one after another, a message to oneself on each
@@ -224,6 +225,13 @@ static void Self(void) {
   CHECK(net->finalize(context) == 0);
 }
 
+static void Hold(void) {
+  void *sender, *receiver;
+  ConnectToMyself(Init(), &sender, &receiver);
+  ExchangeWithMyself(sender, receiver, 100000);
+  for (;;) pause();
+}
+
 static void Communicator(void) {
   void *context = Init(), *sender, *receiver;
   ConnectToMyself(context, &sender, &receiver);
@@ -410,6 +418,7 @@ int main(int argc, char** argv) {
   CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
   int times = argc > 3 ? atoi(argv[3]) : 1, threads = ThreadCount(), fds = FdCount();
   if (strcmp(mode, "self") == 0) Self();
+  if (strcmp(mode, "hold") == 0) Hold();
   if (strcmp(mode, "abort") == 0) Abort();
   if (strcmp(mode, "send") == 0) Send(argv[3]);
   if (strcmp(mode, "receive") == 0) Receive(argv[3], argv[4]);
