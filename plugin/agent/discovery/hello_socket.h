@@ -20,7 +20,7 @@ class HelloSocket {
   struct Datagram {
     std::span<const std::byte> bytes;  // of the buffer given
     SocketAddress from;
-    SocketAddress to;        // the own address, of IPv4 the one that the kernel would answer with
+    SocketAddress to;        // the own address, or the group
     int ttl = -1;            // or hop limit, on arrival; -1: not told
     unsigned index = 0;      // of the interface that it came in by
     bool multicast = false;  // it was sent to a group

@@ -147,7 +147,7 @@ void NodeDiscovery::OnFound(const Adjacent& adjacent) {
       routed_ports_.push_back(adjacent.near_port);
       TellPorts();
     }
-    RELAY_INFO("%s/%s at %s is reached through routers, by %s: a link of last resort", adjacent.far_name.c_str(),
+    RELAY_INFO("%s/%s at %s answers by unicast, over %s: a routed link, of last resort", adjacent.far_name.c_str(),
                adjacent.far.port.c_str(), adjacent.far_address.HostText().c_str(), adjacent.near_port.c_str());
   }
   events_.push_back([this, adjacent] { hooks_.found(adjacent); });

@@ -24,7 +24,7 @@ class WayCheck {
   // From the start of a check to its verdict: the rounds, and time for the last answers.
   static constexpr Duration kTime = std::chrono::milliseconds(1000);
   // From verdict to the next check: ways change.
-  static constexpr Duration kAgain = std::chrono::seconds(10);
+  static constexpr Duration kAgain = std::chrono::seconds(30);
   static constexpr size_t kMostRouters = 32;
 
   void Restart(TimePoint now);

@@ -1,6 +1,9 @@
 #include "agent/discovery/wire_ports.h"
 
 #include <algorithm>
+#include <bit>
+
+#include "base/log.h"
 
 namespace relay::agent {
 namespace {
@@ -22,6 +25,29 @@ SocketAddress OwnAddress(const Interface& interface, int family) {
     if (address.family() != family) continue;
     if (address.IsLinkLocal()) return address;
     if (out.empty()) out = address;
+  }
+  return out;
+}
+
+int CommonBits(const SocketAddress& a, const SocketAddress& b) {
+  const auto x = a.HostBytes(), y = b.HostBytes();
+  int bits = 0;
+  for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
+    const auto different = std::to_integer<uint8_t>(x[i] ^ y[i]);
+    bits += std::countl_zero(different);
+    if (different != 0) break;
+  }
+  return bits;
+}
+
+// The one at which that neighbour is answered. Not the kernel's word: where two ports share a subnet it may name the
+// other one's.
+SocketAddress AddressTowards(const Interface& interface, const SocketAddress& neighbour) {
+  if (neighbour.family() == AF_INET6) return OwnAddress(interface, AF_INET6);
+  SocketAddress out;
+  for (const SocketAddress& address : interface.addresses) {
+    if (address.family() != AF_INET) continue;
+    if (out.empty() || CommonBits(address, neighbour) > CommonBits(out, neighbour)) out = address;
   }
   return out;
 }
@@ -74,7 +100,7 @@ void WirePorts::OpenPort(const Interface& interface) {
   Port& port = it->second;
   bool announce = fresh || !SameAddresses(port.interface, interface);
   port.interface = interface;
-  port.trouble.clear();
+  const std::string known_trouble = std::exchange(port.trouble, "");
   for (int family : {AF_INET6, AF_INET}) {
     auto socket = port.sockets.find(family);
     if (!HasFamily(interface, family)) {
@@ -86,6 +112,7 @@ void WirePorts::OpenPort(const Interface& interface) {
     }
   }
   if (!port.trouble.empty()) RetryLater();
+  if (!port.trouble.empty() && port.trouble != known_trouble) RELAY_WARN("%s", port.trouble.c_str());
   if (announce) hooks_.up(interface.name, OwnAddress(interface, AF_INET6).IsLinkLocal());
 }
 
@@ -143,9 +170,8 @@ void WirePorts::OnReadable(const std::string& name, int family) {
     if (socket == port->second.sockets.end()) return;
     auto datagram = socket->second.Receive(buffer_);
     if (!datagram) return;
-    HelloArrival arrival{name, datagram->from, datagram->to, datagram->ttl, name};
-    // Of IPv6 the kernel tells the group.
-    if (family == AF_INET6 || arrival.to.empty()) arrival.to = OwnAddress(port->second.interface, family);
+    const SocketAddress to = AddressTowards(port->second.interface, datagram->from);
+    HelloArrival arrival{name, datagram->from, to, datagram->ttl, name};
     hooks_.arrived(arrival, datagram->bytes);
   }
 }

@@ -64,17 +64,23 @@ TEST(DiscoveryNetwork, EveryKindOfCableIsFoundAndToldApart) {
   });
 }
 
-TEST(DiscoveryNetwork, Ipv4AloneWillDo) {
+TEST(DiscoveryNetwork, Ipv4AloneWillDoAlsoForTwinsInOneSubnet) {
   InOwnNetwork([] {
     OwnNetwork network;
     NetworkNode &a = network.Add("A"), &b = network.Add("B");
-    network.Cable(a, "ab", "10.1.0.1/30", b, "ba", "10.1.0.2/30");
-    network.Set("net/ipv6/conf/all/disable_ipv6", "1");
-    network.Start(a);
-    network.Start(b);
-    ASSERT_TRUE(network.Until([&] { return a.Find("ab", "B") && b.Find("ba", "A"); }, seconds(1)));
-    EXPECT_EQ(a.Find("ab", "B")->far_address.ToText(), "10.1.0.2:21517");
-    EXPECT_EQ(a.Find("ab", "B")->near_address.HostText(), "10.1.0.1");
+    network.Cable(a, "twin1", "10.3.0.1/24", b, "twin1", "10.3.0.2/24");
+    network.Cable(a, "twin2", "10.3.0.3/24", b, "twin2", "10.3.0.4/24");
+    for (NetworkNode* node : {&a, &b}) {
+      network.In(*node);
+      network.Set("net/ipv6/conf/all/disable_ipv6", "1");
+      network.Start(*node);
+    }
+    auto all = [&] { return a.adjacent.size() == 2 && b.adjacent.size() == 2; };
+    ASSERT_TRUE(network.Until(all, seconds(1)));
+    EXPECT_EQ(a.Find("twin1", "B")->far_address.ToText(), "10.3.0.2:21517");
+    EXPECT_EQ(a.Find("twin1", "B")->near_address.HostText(), "10.3.0.1");
+    EXPECT_EQ(a.Find("twin2", "B")->far_address.ToText(), "10.3.0.4:21517");
+    EXPECT_EQ(a.Find("twin2", "B")->near_address.HostText(), "10.3.0.3") << "not the kernel's choice for the subnet";
   });
 }
 
