@@ -39,7 +39,8 @@ std::string TextAt(const Json& object, const char* key) {
 
 uint64_t NumberAt(const Json& object, const char* key) {
   const Json* value = Find(object, key);
-  return value != nullptr && value->is_number_unsigned() ? value->get<uint64_t>() : 0;
+  if (value == nullptr || !value->is_number_integer()) return 0;
+  return value->is_number_unsigned() || value->get<int64_t>() >= 0 ? value->get<uint64_t>() : 0;
 }
 
 bool FlagAt(const Json& object, const char* key) {
