@@ -2,6 +2,8 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,10 +11,13 @@
 
 #include "agent/main_entry.h"
 #include "ask.h"
+#include "keygen.h"
 #include "lab/commands.h"
 #include "lab/topology.h"
+#include "metrics/server.h"
 #include "perf/perf.h"
 #include "relay/knobs.h"
+#include "view/commands.h"
 
 namespace {
 
@@ -72,6 +77,56 @@ void AddRunOptions(CLI::App& app, RunOptions& run) {
   }
 }
 
+// What an operator asks this node's agent.
+struct ViewOptions {
+  bool json = false, live = false, svg = false;
+  std::string from, to, key;
+  relay::tools::TopOptions top;
+};
+
+struct ViewCommands {
+  CLI::App *status, *fabric, *explain, *top, *discovery, *keygen;
+};
+
+ViewCommands AddViewCommands(CLI::App& app, ViewOptions& view) {
+  ViewCommands commands{};
+  commands.status = app.add_subcommand("status", "this node's agent: its ports, neighbours, clients, circuits");
+  commands.status->add_flag("--json", view.json, "for programs");
+  commands.fabric = app.add_subcommand("fabric", "the fabric as this node's agent knows it, and what flows");
+  auto* json = commands.fabric->add_flag("--json", view.json, "a declaration, as NCCL_RELAY_FABRIC takes it");
+  auto* live = commands.fabric->add_flag("--live", view.live, "JSON with what flows now")->excludes(json);
+  commands.fabric->add_flag("--svg", view.svg, "a picture")->excludes(json)->excludes(live);
+  commands.explain = app.add_subcommand("explain", "which path leads from one node to another, and why not the others");
+  commands.explain->add_option("FROM", view.from)->required();
+  commands.explain->add_option("TO", view.to)->required();
+  commands.explain->add_flag("--json", view.json, "for programs");
+  commands.top = app.add_subcommand("top", "what flows at this node, live: per link and per connection");
+  commands.top->add_flag("--json", view.top.json, "one line per interval");
+  commands.top->add_option("--interval", view.top.interval, "seconds")->capture_default_str();
+  commands.top->add_option("--count", view.top.count, "intervals (default: until q)");
+  commands.discovery = app.add_subcommand("discovery", "what this node's agent hears on which port");
+  commands.keygen = app.add_subcommand("keygen", "make a fabric's key");
+  commands.keygen->add_option("FILE", view.key, "a new file, for NCCL_RELAY_KEY_FILE")->required();
+  return commands;
+}
+
+// nullopt: none of them was asked for.
+std::optional<int> RunView(const ViewCommands& commands, const ViewOptions& view) {
+  using relay::tools::FabricFormat;
+  if (*commands.status) return relay::tools::Status(view.json);
+  if (*commands.fabric) {
+    return relay::tools::Fabric(view.json   ? FabricFormat::kJson
+                                : view.live ? FabricFormat::kLive
+                                : view.svg  ? FabricFormat::kSvg
+                                            : FabricFormat::kText);
+  }
+  if (*commands.explain) return relay::tools::Explain(view.from, view.to, view.json);
+  if (*commands.top) return relay::tools::Top(view.top);
+  if (*commands.discovery) return relay::tools::AskAgent("discovery");
+  if (*commands.keygen) return relay::tools::MakeKey(view.key);
+  return std::nullopt;
+}
+
 // What follows the first "--" is the command, whatever it looks like.
 struct Arguments {
   std::vector<std::string> own, command;
@@ -90,6 +145,12 @@ Arguments Split(int argc, char** argv) {
   return arguments;
 }
 
+relay::Result<std::shared_ptr<void>> StartMetrics(const std::string& address, const std::string& socket) {
+  auto server = relay::metrics::MetricsServer::Start(address, socket);
+  if (!server) return tl::unexpected(std::move(server).error());
+  return std::shared_ptr<relay::metrics::MetricsServer>(std::move(*server));
+}
+
 int Main(int argc, char** argv) {
   Arguments arguments = Split(argc, argv);
   CLI::App app("Relays NCCL over any connected fabric.", "nccl-relay");
@@ -97,8 +158,8 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.add_subcommand("agent", "relay for this node: see \"nccl-relay agent --help\"");
   app.add_subcommand("perf", "collectives over the plugin, without NCCL: see \"nccl-relay perf --help\"");
-  CLI::App* status = app.add_subcommand("status", "what this node's agent serves and relays, as JSON");
-  CLI::App* fabric = app.add_subcommand("fabric", "the fabric as this node's agent knows it: a valid declaration");
+  ViewOptions view;
+  const ViewCommands views = AddViewCommands(app, view);
   CLI::App* knobs = app.add_subcommand("knobs", "every NCCL_RELAY_ variable, as a Markdown table");
   CLI::App* lab = app.add_subcommand("lab", "a fabric in a box: network namespaces as nodes");
   lab->require_subcommand(1);
@@ -129,8 +190,7 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  if (*status) return relay::tools::AskAgent("status");
-  if (*fabric) return relay::tools::AskAgent("fabric");
+  if (const auto status = RunView(views, view)) return *status;
   if (*knobs) return std::fputs(relay::KnobsReference().c_str(), stdout) < 0;
   run.command = arguments.command;
   exec.command = arguments.command.empty() ? std::vector<std::string>{"sh"} : arguments.command;
@@ -147,7 +207,7 @@ int Main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   // These read their own arguments.
-  if (argc > 1 && std::strcmp(argv[1], "agent") == 0) return relay::agent::Main(argc - 1, argv + 1);
+  if (argc > 1 && std::strcmp(argv[1], "agent") == 0) return relay::agent::Main(argc - 1, argv + 1, StartMetrics);
   if (argc > 1 && std::strcmp(argv[1], "perf") == 0) return relay::perf::Main(argc - 1, argv + 1);
   return Main(argc, argv);
 }

@@ -29,6 +29,7 @@
   C(hellos_refused_bytes,  "hellos refused: nothing that an agent sends")            \
   C(hellos_refused_key,    "hellos refused: no key, or another one")                 \
   C(hellos_refused_replay, "hellos refused: heard before")                           \
+  C(hellos_refused_stranger, "hellos by unicast refused: from an address with no reason to be answered") \
   C(hellos_refused_through_fabric, "routed hellos refused: a node of the fabric forwards them") \
   C(sessions_opened,       "sessions with neighbouring agents that came up")         \
   C(sessions_lost,         "sessions that ended")                                    \

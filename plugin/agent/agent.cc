@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "agent/interfaces.h"
+#include "agent/discovery/link_hardware.h"
 #include "agent/refusal.h"
 #include "base/log.h"
 
@@ -106,7 +106,7 @@ control::Welcome Agent::MakeWelcome() const {
   uint32_t speed = 0;
   for (size_t i = 0; i < node_.interfaces.size(); ++i) {
     const uint32_t known = node_.node().ports[i].speed_mbit;
-    speed = std::max(speed, known != 0 ? known : SpeedOf(node_.interfaces[i]));
+    speed = std::max(speed, known != 0 ? known : LinkSpeed(node_.interfaces[i]));
   }
   welcome.devices = {{"relay0", "", speed}};
   if (live_) welcome.addresses = live_->Reachable();
@@ -171,6 +171,7 @@ void Agent::OnQuery(ClientId client, uint64_t request, const std::string& questi
   if (question == "survey") return Survey(client, request);
   ClientSession* session = clients_.Find(client);
   if (session == nullptr) return;
+  if (live_) live_->CountHellos();
   if (question == "status") return session->Answer(request, Status());
   if (question == "fabric") return session->Answer(request, fabric::PrintFabric(node_.fabric));
   if (question == "flows") return session->Answer(request, FlowsJson(kMostFlows));

@@ -1,13 +1,8 @@
 #include "agent/interfaces.h"
 
-#include <fcntl.h>
 #include <ifaddrs.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-
-#include "base/fd.h"
 
 namespace relay::agent {
 
@@ -25,14 +20,6 @@ Result<std::vector<fabric::LocalInterface>> ReadInterfaces() {
   }
   freeifaddrs(list);
   return out;
-}
-
-uint32_t SpeedOf(const std::string& interface) {
-  Fd fd(open(("/sys/class/net/" + interface + "/speed").c_str(), O_RDONLY | O_CLOEXEC));
-  char text[32] = "";
-  if (!fd || read(fd.get(), text, sizeof text - 1) <= 0) return 0;
-  long mbit = strtol(text, nullptr, 10);
-  return mbit > 0 && mbit < INT32_MAX ? static_cast<uint32_t>(mbit) : 0;
 }
 
 }  // namespace relay::agent

@@ -197,8 +197,33 @@ void LiveFabric::SayWhenSettled() {
              HashText(node_.agreement).c_str());
 }
 
+// Two machines from one image share a node's id: neither can be told from the other until one draws a new one.
+void LiveFabric::SayWhenContested() {
+  if (records_.contested() == std::exchange(contested_, records_.contested()) || !contested_) return;
+  RELAY_WARN(
+      "another machine is in this fabric under the id of this node, %s: end one of the two agents, remove its "
+      "file node-* in %s and start it again",
+      HashText(options_.identity.node).c_str(), RuntimeDirectory().c_str());
+}
+
+void LiveFabric::CountHellos() {
+  const HelloCounts& counts = discovery_->counts();
+  const auto set = [](std::atomic<uint64_t>& counter, uint64_t value) {
+    counter.store(value, std::memory_order_relaxed);
+  };
+  set(counters_.hellos_sent, counts.sent);
+  set(counters_.hellos_received, counts.received);
+  set(counters_.hellos_refused_ttl, counts.refused_ttl);
+  set(counters_.hellos_refused_bytes, counts.refused_bytes);
+  set(counters_.hellos_refused_key, counts.refused_wrong_key + counts.refused_no_key);
+  set(counters_.hellos_refused_replay, counts.refused_replay);
+  set(counters_.hellos_refused_stranger, counts.refused_stranger);
+  set(counters_.hellos_refused_through_fabric, counts.refused_through_fabric);
+}
+
 void LiveFabric::Tick() {
   const TimePoint next = records_.Tick(loop_.clock().Now());
+  SayWhenContested();
   RebuildSoon();
   const Duration wait = std::max<Duration>(next - loop_.clock().Now(), std::chrono::milliseconds(10));
   tick_ = loop_.After(wait, [this] { Tick(); });

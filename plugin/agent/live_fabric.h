@@ -54,6 +54,8 @@ class LiveFabric {
   // For "status" and "discovery".
   std::string Describe() const { return discovery_->Describe(); }
   const fabric::LinkState& records() const { return records_; }
+  // Brings the counters of hellos up to date.
+  void CountHellos();
 
  private:
   LiveFabric(EventLoop& loop, LocalNode& node, Options options, Counters& counters, Hooks hooks);
@@ -68,6 +70,7 @@ class LiveFabric {
   void RebuildSoon();
   void Rebuild();
   void SayWhenSettled();
+  void SayWhenContested();
   void Tick();
 
   EventLoop& loop_;
@@ -80,6 +83,7 @@ class LiveFabric {
   std::unique_ptr<Discovery> discovery_;
   std::vector<fabric::Port> ports_;
   bool draining_ = false;
+  bool contested_ = false;
   uint64_t built_version_ = 0;  // of records_, behind node_.fabric
   EventLoop::TimerId rebuild_ = 0, tick_ = 0, settle_ = 0, measured_ = 0;
 };
