@@ -31,36 +31,16 @@ bool HasPort(const Record& record, std::string_view name) {
   return std::any_of(record.ports.begin(), record.ports.end(), [&](const Port& port) { return port.name == name; });
 }
 
-std::span<const std::byte> HostBytes(const SocketAddress& address) {
-  if (address.family() == AF_INET6) {
-    return std::as_bytes(std::span(&reinterpret_cast<const sockaddr_in6*>(address.get())->sin6_addr, 1));
-  }
-  return std::as_bytes(std::span(&reinterpret_cast<const sockaddr_in*>(address.get())->sin_addr, 1));
-}
-
 void PutAddress(ByteWriter& out, const SocketAddress& address) {
   out.Put<uint8_t>(address.family() == AF_INET6 ? 6 : 4);
-  out.PutBytes(HostBytes(address));
+  out.PutBytes(address.HostBytes());
 }
 
+// Empty when its family is none, or there are not enough bytes.
 SocketAddress GetAddress(ByteReader& in) {
   const auto version = in.Get<uint8_t>();
-  if (version == 4) {
-    sockaddr_in v4{};
-    v4.sin_family = AF_INET;
-    if (const auto host = in.GetBytes(sizeof v4.sin_addr); !host.empty()) {
-      std::memcpy(&v4.sin_addr, host.data(), host.size());
-      return SocketAddress::From(reinterpret_cast<const sockaddr*>(&v4));
-    }
-  } else if (version == 6) {
-    sockaddr_in6 v6{};
-    v6.sin6_family = AF_INET6;
-    if (const auto host = in.GetBytes(sizeof v6.sin6_addr); !host.empty()) {
-      std::memcpy(&v6.sin6_addr, host.data(), host.size());
-      return SocketAddress::From(reinterpret_cast<const sockaddr*>(&v6));
-    }
-  }
-  return {};
+  if (version != 4 && version != 6) return {};
+  return SocketAddress::FromHostBytes(in.GetBytes(version == 4 ? sizeof(in_addr) : sizeof(in6_addr)));
 }
 
 void PutPort(ByteWriter& out, const Port& port) {

@@ -1,6 +1,8 @@
 // What travels on a session between agents: a type, and its fields.
+#include <algorithm>
+
 #include "base/codec.h"
-#include "fabric/link_state.h"
+#include "fabric/link_state_message.h"
 
 namespace relay::fabric {
 namespace {
