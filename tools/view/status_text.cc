@@ -26,7 +26,7 @@ std::string AgentText(const Json& status) {
 std::string FabricText(const Json& status) {
   const Json& fabric = ObjectAt(status, "fabric");
   std::string out = FlagAt(fabric, "declared") ? "declared" : "discovered";
-  if (const std::string name = TextAt(fabric, "name"); !name.empty()) out += " " + name;
+  if (const std::string name = TextAt(fabric, "name"); !name.empty() && name != out) out += " " + name;
   out += ", " + CountText(NumberAt(fabric, "nodes"), "node") + ", " + CountText(NumberAt(fabric, "links"), "link");
   out += ", agreement " + TextAt(status, "agreement");
   if (!FlagAt(fabric, "declared")) out += ", settled " + AgeText(NumberAt(fabric, "settled_s") * 1000) + " ago";
