@@ -1,5 +1,5 @@
-// A hello, as anybody on the wire may send it: what is accepted is within its bounds and survives a round trip. What the
-// kernel says of interfaces goes through the same bounded reading.
+// A hello, as anybody on the wire may send it: what is accepted is within its bounds and survives a round trip. What
+// the kernel says of interfaces goes through the same bounded reading.
 #include <linux/rtnetlink.h>
 
 #include <algorithm>
