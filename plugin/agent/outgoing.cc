@@ -75,6 +75,7 @@ void Outgoing::DialPath(const fabric::Path& path) {
   tried_.insert(tried_.end(), open.route.begin(), open.route.end());
   path_ = fabric::PathText(node.fabric, path);
   note_ = path.last_resort ? LastResortText(node, path) : "";
+  if (!detour_.empty()) note_ += (note_.empty() ? "" : "; ") + detour_;
   if (open.route.size() > kMaxHops) {
     return Finish(
         tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kCannotHelp,
@@ -106,8 +107,8 @@ bool Outgoing::DialAnother(const RefusedMessage& refused) {
   if (!to) return false;
   auto path = fabric::FindPathWithout(node.fabric, node.self, *to, links);
   if (!path) return false;
-  RELAY_INFO("path %s does not serve (%s), the next one is tried: %s", path_.c_str(), refused.sentence.c_str(),
-             fabric::PathText(node.fabric, *path).c_str());
+  detour_ = "path " + path_ + " does not serve: " + refused.sentence;
+  RELAY_INFO("%s; the next one is tried: %s", detour_.c_str(), fabric::PathText(node.fabric, *path).c_str());
   // Later: the dialler that reports is still at work.
   timer_ = services_.loop.After(Duration::zero(), [this, path = std::move(*path)] { DialPath(path); });
   return true;

@@ -50,6 +50,7 @@ class Outgoing {
   const control::Connect& connect_ = request_.connect;
   Done done_;
   std::string path_, note_;
+  std::string detour_;  // why the path before this one is not taken
   // The links of every path so far.
   std::vector<RouteHop> tried_;
   std::unique_ptr<HopDialer> dialer_;

@@ -60,9 +60,9 @@ def test_a_second_agent_that_a_plugin_starts_leaves_the_node_to_the_first(box):
 def test_the_log_names_node_port_socket_and_fabric(box):
     run = in_node_a(box, "true", options=["--agents", "all"]).ok()
     for node in "ABC":
-        assert re.search(rf"agent of node {node}, port 21517, control socket @nccl-relay, fabric chain-3 \([0-9a-f]{{16}}\)",
+        assert re.search(rf"agent of node {node} \([0-9a-f]{{16}}\), port 21517, control socket @nccl-relay, fabric chain-3 \([0-9a-f]{{16}}\)",
                          run.agent_logs[node]), run.text()
-    hashes = {re.search(r"\(([0-9a-f]{16})\)", log)[1] for log in run.agent_logs.values()}
+    hashes = {re.search(r"chain-3 \(([0-9a-f]{16})\)", log)[1] for log in run.agent_logs.values()}
     assert len(hashes) == 1, "every agent read the same fabric"
 
 
