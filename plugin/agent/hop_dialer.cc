@@ -9,7 +9,6 @@ namespace relay::agent {
 namespace {
 
 constexpr Duration kDialPatience = std::chrono::seconds(3);  // on a wire without a third node, one lost SYN included
-constexpr Duration kGreetingPatience = std::chrono::seconds(5);
 
 }  // namespace
 

@@ -7,7 +7,6 @@
 namespace relay::agent {
 namespace {
 
-constexpr Duration kGreetingPatience = std::chrono::seconds(5);
 // Two sockets, and in the worst case a pipe with bytes in it for each direction.
 constexpr size_t kCircuitDescriptors = 6;
 
@@ -66,15 +65,14 @@ bool Incoming::TakeStep(const HandshakeStep& step) {
     Finish();
     return false;
   }
-  if (!step.send.empty()) SayLastWords(call_.socket.get(), step.send);
   const std::string& sentence = step.refused->message.sentence;
   Counters& counters = services_.counters;
   if (step.refused->reason == Reason::kOtherKey) {
-    Misbehaved(counters.handshakes_refused_key, "key", sentence);
+    Misbehaved(counters.handshakes_refused_key, "key", sentence, step.send);
   } else if (step.refused->reason == Reason::kNoKey) {
-    Misbehaved(counters.handshakes_refused_no_key, "no key", sentence);
+    Misbehaved(counters.handshakes_refused_no_key, "no key", sentence, step.send);
   } else {
-    Misbehaved(counters.setup_refused_bytes, "bytes", sentence);
+    Misbehaved(counters.setup_refused_bytes, "bytes", sentence, step.send);
   }
   return false;
 }
@@ -101,9 +99,9 @@ void Incoming::TakeOpen() {
   services_.loop.Cancel(timer_);
   auto open = DecodeOpen(reader_.body());
   if (!open) {
-    SayLastWords(call_.socket.get(), EncodeRefused(Refuse(services_.node, RefusedCode::kProtocol, Again::kCannotHelp,
-                                                          services_.node.name() + " got an OPEN that it cannot read")));
-    return Misbehaved(services_.counters.setup_refused_bytes, "bytes", open.error().what);
+    const RefusedMessage refused = Refuse(services_.node, RefusedCode::kProtocol, Again::kCannotHelp,
+                                          services_.node.name() + " got an OPEN that it cannot read");
+    return Misbehaved(services_.counters.setup_refused_bytes, "bytes", open.error().what, EncodeRefused(refused));
   }
   open_ = std::move(*open);
   if (!hooks_.greeted()) {
@@ -193,9 +191,11 @@ void Incoming::RefuseWith(const RefusedMessage& refused) {
   Finish();
 }
 
-void Incoming::Misbehaved(std::atomic<uint64_t>& counter, const char* kind, const std::string& how) {
+void Incoming::Misbehaved(std::atomic<uint64_t>& counter, const char* kind, const std::string& how,
+                          std::span<const std::byte> last_words) {
   Add(services_.counters.circuits_refused);
   Add(counter);
+  if (!last_words.empty()) SayLastWords(call_.socket.get(), last_words);
   hooks_.log.Warn(kind, "call from " + call_.arrival.from.HostText() + ": " + how);
   Finish();
 }

@@ -60,7 +60,8 @@ class Incoming {
   void JoinHops(HopDialer::Opened opened);
   void RefuseWith(const RefusedMessage& refused);
   // The neighbour sent what no agent sends, or nothing. `kind` is of the log.
-  void Misbehaved(std::atomic<uint64_t>& counter, const char* kind, const std::string& how);
+  void Misbehaved(std::atomic<uint64_t>& counter, const char* kind, const std::string& how,
+                  std::span<const std::byte> last_words = {});
   void Finish();
 
   const Services& services_;

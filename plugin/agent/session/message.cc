@@ -1,6 +1,6 @@
 #include "agent/session/message.h"
 
-#include "agent/trust/handshake.h"
+#include "agent/trust/printable.h"
 #include "base/codec.h"
 
 namespace relay::agent {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "agent/trust/printable.h"
 #include "base/codec.h"
 
 namespace relay::agent {
@@ -116,7 +117,7 @@ bool Session::Take(Frame frame) {
   }
   if (frame.type == SetupType::kRefused || frame.type == SetupType::kSession) {
     auto refused = frame.type == SetupType::kRefused ? DecodeRefused(frame.body) : Result<RefusedMessage>{};
-    Finish(refused && !refused->sentence.empty() ? "it says: " + refused->sentence : "it has begun anew");
+    Finish(refused && !refused->sentence.empty() ? "it says: " + Printable(refused->sentence) : "it has begun anew");
     return false;
   }
   const std::weak_ptr<const bool> alive = alive_;

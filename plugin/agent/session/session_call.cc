@@ -5,7 +5,7 @@
 namespace relay::agent {
 namespace {
 
-constexpr Duration kDialPatience = std::chrono::seconds(3), kGreetingPatience = std::chrono::seconds(5);
+constexpr Duration kConnectPatience = std::chrono::seconds(3);
 
 }  // namespace
 
@@ -32,7 +32,7 @@ void SessionCall::Dial(const transport::tcp::DialTarget& target, const transport
   socket_ = std::move(*fd);
   auto watched = loop_.Watch(socket_.get(), EPOLLOUT, [this](uint32_t) { OnConnecting(); });
   if (!watched) return Fail(watched.error().what);
-  timer_ = loop_.After(kDialPatience, [this] { Fail("no answer"); });
+  timer_ = loop_.After(kConnectPatience, [this] { Fail("no answer"); });
 }
 
 void SessionCall::OnConnecting() {

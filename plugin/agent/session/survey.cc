@@ -10,7 +10,7 @@ namespace {
 // Of an honest fabric, a handful is under way at a time.
 constexpr size_t kMostSurveys = 64;
 constexpr size_t kMostNodes = 1024;
-constexpr Duration kRemembered = std::chrono::seconds(10);
+constexpr Duration kSurveyRemembered = std::chrono::seconds(10);
 // Each agent answers this much earlier than the one that asked it stops waiting.
 constexpr uint32_t kWayBackMs = 50;
 
@@ -35,7 +35,7 @@ void Surveys::Receive(SessionId from, const SurveyMessage& m, TimePoint now) {
   Survey survey;
   survey.parent = from;
   survey.deadline = now + std::chrono::milliseconds(m.patience_ms);
-  survey.forget = survey.deadline + kRemembered;
+  survey.forget = survey.deadline + kSurveyRemembered;
   Begin(key, std::move(survey), m.question, m.patience_ms);
   MaybeEnd(key);
 }

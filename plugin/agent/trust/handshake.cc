@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "agent/trust/printable.h"
 #include "base/codec.h"
 
 namespace relay::agent {
@@ -67,11 +68,6 @@ Party SenderOf(SetupType type, std::span<const std::byte> body) {
 }
 
 }  // namespace
-
-bool IsPrintable(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<unsigned char>(c) >= 0x20 && c != 0x7f; });
-}
 
 std::string DifferentKeysText(const std::string& self, const std::string& other) {
   return self + " and " + other + " hold different keys: compare the files that NCCL_RELAY_KEY_FILE names";

@@ -17,9 +17,13 @@
 #include <vector>
 
 #include "agent/trust/key.h"
+#include "base/clock.h"
 #include "relay/setup.h"
 
 namespace relay::agent {
+
+// Of a whole greeting and the message after it, however its bytes trickle.
+inline constexpr Duration kGreetingPatience = std::chrono::seconds(5);
 
 // Who speaks, as it says itself: proven only when the handshake is.
 struct Party {
@@ -109,8 +113,5 @@ class AcceptorHandshake {
 
 // For both logs.
 std::string DifferentKeysText(const std::string& self, const std::string& other);
-
-// True when a log may print it as it is: no control characters.
-bool IsPrintable(std::string_view text);
 
 }  // namespace relay::agent

@@ -8,6 +8,7 @@
 
 #include "agent/session/message.h"
 #include "base/codec.h"
+#include "unit/agent/trust_keys.h"
 
 namespace relay::agent {
 namespace {
@@ -31,11 +32,6 @@ std::vector<Heard> Parse(std::span<const std::byte> bytes) {
     bytes = bytes.subspan(kSetupPrefixBytes + prefix->body_length);
   }
   return out;
-}
-
-std::shared_ptr<const Key> KeyOf(char letter) {
-  const std::string text(32, letter);
-  return Key::FromBytes(std::as_bytes(std::span(text)));
 }
 
 std::vector<std::byte> Session(NodeId node, const std::string& name) {

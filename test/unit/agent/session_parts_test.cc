@@ -364,13 +364,15 @@ TEST(RateLimitedLog, KeepsAFloodBackAndCountsIt) {
   EXPECT_EQ(g_lines, 3);
   log.Info("other", "another kind");
   EXPECT_EQ(g_last, "another kind");
-  clock.Advance(std::chrono::seconds(6));
+  clock.Advance(std::chrono::seconds(21));
   log.Warn("flood", "again");
   EXPECT_EQ(g_last, "again (and 997 such lines kept back before)");
   clock.Advance(std::chrono::hours(1));
   g_lines = 0;
   for (int i = 0; i < 1000; ++i) log.Warn("flood", "again");
   EXPECT_EQ(g_lines, 3);
+  log.Warn("lines", "one\nWARN two");
+  EXPECT_EQ(g_last, "one?WARN two");
   SetLogSink(nullptr);
 }
 

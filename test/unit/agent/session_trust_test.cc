@@ -4,16 +4,12 @@
 #include <sys/socket.h>
 
 #include "unit/agent/session_nodes.h"
+#include "unit/agent/trust_keys.h"
 
 namespace relay::agent {
 namespace {
 
 using testing::HasSubstr;
-
-std::shared_ptr<const Key> KeyOf(char letter) {
-  const std::string text(32, letter);
-  return Key::FromBytes(std::as_bytes(std::span(text)));
-}
 
 fabric::LinkStateMessage TableMessage(uint64_t hash) { return fabric::message::Digest{hash}; }
 
