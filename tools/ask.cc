@@ -29,7 +29,12 @@ Result<AgentLine> AgentLine::Open(const std::string& socket, Duration deadline) 
   options.start_agent = false;
   options.deadline = deadline;
   auto client = control::Client::Connect(options, SystemClock());
-  RELAY_TRY(client);
+  if (!client) {
+    // Whatever keeps the agent from answering, it is not how the question was asked.
+    Error error = std::move(client).error();
+    error.code = ErrorCode::kRemote;
+    return tl::unexpected(std::move(error));
+  }
   return AgentLine(std::move(*client));
 }
 
