@@ -189,9 +189,12 @@ def test_a_cable_that_is_down_hinders_no_connection_over_another(lab, style):
 
 @pytest.mark.parametrize("style", cases(["link-local"], ["per-cable"]))
 def test_agents_that_started_without_a_cable_use_it_when_it_is_back(lab, style):
-    run = right(lab.run("chain:3", *starting_late(lab, BULK, 0.5), env={"NCCL_RELAY_CONNECT_TIMEOUT": "20"}, options=[
-        "--addresses", style, "--agents", "none", "--cut", "A-B@50ms", "--heal", "A-B@3s"]))
+    """Until then the other way round serves; then a new communicator takes the cable."""
+    script = f"sleep 0.5; {lab.rank} {SMALL} && sleep 4 && exec {lab.rank} {BULK}"
+    run = right(lab.run("ring:3", "sh", "-c", script, env={"NCCL_RELAY_CONNECT_TIMEOUT": "20"}, options=[
+        "--addresses", style, "--agents", "none", "--cut", "A-B@50ms", "--heal", "A-B@3s"]), count=2)
     all_came(run)
+    run.says("A|", "NCCL WARN", "path A ab--ba B does not serve")
     carried(run, "A/ab")
 
 
