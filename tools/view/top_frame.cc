@@ -170,7 +170,7 @@ std::vector<std::string> TopFrame(const TopView& view, const ScreenSize& size, G
   };
   std::vector<PortRow> ports = PortRows(view);
   // Half of the screen for ports when there are many; circuits have what they leave.
-  const size_t half = std::max<size_t>(size.rows / 2, 4);
+  const size_t half = std::max<size_t>(size.rows / 2, 6);
   const size_t most_ports = ports.size() + out.size() + 1 > half ? half - std::min(half, out.size() + 2) : ports.size();
   const size_t hidden_ports = ports.size() - std::min(ports.size(), most_ports);
   ports.resize(ports.size() - hidden_ports);
