@@ -288,7 +288,7 @@ TEST_F(Trust, OversizeAndTruncatedMessagesAreRefusedWhateverTheirType) {
     for (uint32_t length : {0u, 1u, 0xffffffffu, 2u << 20}) {
       auto bytes = EncodeSetup(static_cast<SetupType>(raw), {});
       PutLe<uint32_t>(bytes.data() + 8, length);
-      bytes.resize(bytes.size() + std::min<size_t>(length, 1));
+      if (length > 0) bytes.push_back(std::byte{0});
       const bool speaks_without_key = length <= 1 && (raw == static_cast<uint16_t>(SetupType::kOpen) ||
                                                       raw == static_cast<uint16_t>(SetupType::kSession));
       Fd fd = CallB();
