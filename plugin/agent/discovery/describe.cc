@@ -40,8 +40,9 @@ std::string NodeDiscovery::Describe() const {
   AddLine(out, routed_.Describe());
   AddLine(out, listed_.Trouble());
   for (const auto& [interface, why] : choice_.refused) AddLine(out, "not used: " + interface + " " + why);
-  for (const auto& [pair, heard] : gate_.own_heard()) AddLine(out, pair + ": a cable or a switch joins these two");
-  AddLine(out, gate_.Contested(loop_.clock().Now()));
+  const TimePoint now = loop_.clock().Now();
+  for (const std::string& pair : gate_.OwnHeard(now)) AddLine(out, pair + ": a cable or a switch joins these two");
+  AddLine(out, gate_.Contested(now));
   AddLine(out, CountsText(counts_));
   return out;
 }

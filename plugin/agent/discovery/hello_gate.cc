@@ -4,8 +4,8 @@ namespace relay::agent {
 namespace {
 
 constexpr Duration kBetweenLines = std::chrono::seconds(10);
-// A clone that has been unplugged is forgotten after this.
-constexpr Duration kContestedFor = std::chrono::seconds(10);
+// A clone or a loop of cables that is unplugged is forgotten after this.
+constexpr Duration kRemembered = std::chrono::seconds(10);
 // Ports of one node that hear each other: more pairs than any wiring has.
 constexpr size_t kMostOwnPairs = 64;
 constexpr int kOnWireTtl = 255;
@@ -91,7 +91,11 @@ void HelloGate::OwnCameBack(const Hello& hello, const HelloArrival& arrival, Tim
     ++counts_.own;
     const std::string pair =
         "hellos of " + hello.port + " come back on " + (arrival.port.empty() ? "it" : arrival.port);
-    if (own_heard_.size() < kMostOwnPairs || own_heard_.contains(pair)) own_heard_[pair] = now;
+    if (!own_heard_.contains(pair)) {
+      if (own_heard_.size() >= kMostOwnPairs) return;
+      hooks_.warn(pair + ": a cable or a switch joins two ports of this node, which is no link");
+    }
+    own_heard_[pair] = now;
     return;
   }
   ++counts_.contested;
@@ -101,8 +105,16 @@ void HelloGate::OwnCameBack(const Hello& hello, const HelloArrival& arrival, Tim
   Warn("contested", contested_, now);
 }
 
+std::vector<std::string> HelloGate::OwnHeard(TimePoint now) const {
+  std::vector<std::string> out;
+  for (const auto& [pair, heard] : own_heard_) {
+    if (now - heard < kRemembered) out.push_back(pair);
+  }
+  return out;
+}
+
 std::string HelloGate::Contested(TimePoint now) const {
-  return !contested_.empty() && now - contested_at_ < kContestedFor ? contested_ : "";
+  return !contested_.empty() && now - contested_at_ < kRemembered ? contested_ : "";
 }
 
 }  // namespace relay::agent

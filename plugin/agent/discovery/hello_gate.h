@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "agent/discovery/adjacency.h"
 #include "agent/discovery/hello_counts.h"
@@ -33,8 +34,8 @@ class HelloGate {
 
   // "another machine ..." while a clone of this node has been heard lately; empty else.
   std::string Contested(TimePoint now) const;
-  // "hellos of ab come back on cd"; one line for each pair of ports.
-  const std::map<std::string, TimePoint>& own_heard() const { return own_heard_; }
+  // "hellos of ab come back on cd", for each pair of own ports that hear each other now.
+  std::vector<std::string> OwnHeard(TimePoint now) const;
   // Whether this node has a key, as its own proofs show.
   bool open() const;
 

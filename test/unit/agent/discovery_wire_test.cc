@@ -296,7 +296,12 @@ TEST(WireAdjacencies, ACableBetweenTwoOwnPortsIsNoLink) {
   wires.For(seconds(5));
   EXPECT_THAT(wires.agent(0).adjacent, IsEmpty());
   EXPECT_GT(wires.agent(0).counts.own, 0U);
-  EXPECT_TRUE(wires.agent(0).gate->own_heard().contains("hellos of p come back on q"));
+  EXPECT_THAT(wires.agent(0).gate->OwnHeard(wires.now()),
+              ElementsAre("hellos of p come back on q", "hellos of q come back on p"));
+  EXPECT_THAT(wires.agent(0).warned, testing::SizeIs(2)) << "said once for each";
+  wires.loss = [](auto&, auto&) { return 1.0; };
+  wires.For(seconds(15));
+  EXPECT_THAT(wires.agent(0).gate->OwnHeard(wires.now()), IsEmpty());
 }
 
 TEST(WireAdjacencies, AClonedMachineIsNoticedAndNoLink) {
