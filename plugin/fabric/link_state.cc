@@ -29,6 +29,12 @@ uint64_t Term(NodeId node, const SealedRecord& sealed) {
 // Of one record in a Records message: lengths, proof, age.
 constexpr size_t kFramingBytes = 8 + sizeof(Mac);
 
+// An edition that a decoder takes, above this one, and where that can be above all of its incarnation.
+Edition Above(const Edition& edition) {
+  if (edition.incarnation < kMaxEdition) return {edition.incarnation + 1, 1};
+  return {edition.incarnation, std::min(edition.sequence + 1, kMaxEdition)};
+}
+
 bool SameContent(const SealedRecord& a, const SealedRecord& b) {
   return std::ranges::equal(ContentOf(a.bytes), ContentOf(b.bytes));
 }
@@ -36,7 +42,7 @@ bool SameContent(const SealedRecord& a, const SealedRecord& b) {
 }  // namespace
 
 LinkState::LinkState(LinkStateOptions options, Hooks hooks)
-    : options_(options), hooks_(std::move(hooks)), edition_{options.incarnation, 0} {
+    : options_(options), hooks_(std::move(hooks)), edition_{std::min(options.incarnation, kMaxEdition), 0} {
   options_.most_nodes = std::min(options_.most_nodes, kMaxFabricNodes);
 }
 
@@ -55,7 +61,7 @@ void LinkState::Publish(Record record, TimePoint now) {
 void LinkState::Renew(TimePoint now) {
   ++edition_.sequence;
   if (const auto known = held_.find(options_.self); known != held_.end() && known->second.record.edition >= edition_) {
-    edition_ = {known->second.record.edition.incarnation + 1, 1};
+    edition_ = Above(known->second.record.edition);
   }
   own_->edition = edition_;
   Held held{*own_, {EncodeRecord(*own_), {}, 0}, now};

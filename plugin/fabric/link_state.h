@@ -18,7 +18,7 @@ using SessionId = uint64_t;  // 0: none
 
 struct LinkStateOptions {
   NodeId self = 0;
-  uint64_t incarnation = 0;
+  uint64_t incarnation = 0;                       // at most kMaxEdition
   Duration refresh = std::chrono::seconds(60);    // of the own record, changed or not; up to a quarter sooner
   Duration lifetime = std::chrono::seconds(300);  // of a record that is not refreshed
   Duration digest = std::chrono::seconds(5);      // between digests on each session

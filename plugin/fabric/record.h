@@ -47,7 +47,7 @@ inline constexpr size_t kMaxPorts = 64;
 inline constexpr size_t kMaxPortAddresses = 16;
 inline constexpr size_t kMaxNeighbours = 1024;
 inline constexpr size_t kMaxRecordBytes = size_t{256} * 1024;
-// Of incarnation and sequence: what comes back as one's own can always be outbid.
+// Of incarnation and sequence: nanoseconds since 1970 stay below it for a century, and no sum of two overflows.
 inline constexpr uint64_t kMaxEdition = uint64_t{1} << 62;
 
 // The same without what the bounds do not allow: ports whose names are none or given before, addresses that are

@@ -1,73 +1,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <deque>
-
-#include "fake/manual_clock.h"
-#include "unit/fabric/sample_records.h"
+#include "unit/fabric/link_state_fixture.h"
 
 namespace relay::fabric {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-// One link state whose messages the test looks at.
-class LinkStateTest : public ::testing::Test {
- protected:
-  struct Sent {
-    SessionId session;
-    LinkStateMessage message;
-  };
-
-  LinkState Make(NodeId self, uint64_t incarnation = 1) {
-    LinkState::Hooks hooks;
-    hooks.send = [this](SessionId session, const LinkStateMessage& message) { sent_.push_back({session, message}); };
-    hooks.seal = FakeSeal;
-    hooks.verify = [](std::span<const std::byte> bytes, const Mac& mac) { return FakeSeal(bytes) == mac; };
-    LinkStateOptions options;
-    options.self = self;
-    options.incarnation = incarnation;
-    return LinkState(options, std::move(hooks));
-  }
-  TimePoint Now() const { return clock_.Now(); }
-
-  // Records sent since the last look, as (session, node).
-  std::vector<std::pair<SessionId, NodeId>> Records() {
-    std::vector<std::pair<SessionId, NodeId>> out;
-    for (const Sent& sent : std::exchange(sent_, {})) {
-      const auto* records = std::get_if<message::Records>(&sent.message);
-      if (!records) continue;
-      for (const SealedRecord& sealed : records->records) {
-        out.emplace_back(sent.session, DecodeRecord(sealed.bytes)->node);
-      }
-    }
-    return out;
-  }
-  template <class Body>
-  std::vector<Body> Messages() {
-    std::vector<Body> out;
-    for (const Sent& sent : std::exchange(sent_, {})) {
-      if (const auto* body = std::get_if<Body>(&sent.message)) out.push_back(*body);
-    }
-    return out;
-  }
-  static LinkStateMessage Message(const Record& record, uint32_t age_ms = 0) {
-    return message::Records{{Sealed(record, age_ms)}};
-  }
-  static Record Later(Record record, uint64_t sequence, uint16_t agent_port = 1) {
-    record.edition.sequence = sequence;
-    record.agent_port = agent_port;
-    return record;
-  }
-
-  fake::ManualClock clock_;
-  std::vector<Sent> sent_;
-};
-
-using Pairs = std::vector<std::pair<SessionId, NodeId>>;
 
 TEST_F(LinkStateTest, AChangeLeavesAtOnceOnEverySessionAndNothingElseDoes) {
   LinkState state = Make(1);
@@ -178,6 +119,19 @@ TEST_F(LinkStateTest, ADigestThatDiffersIsAnsweredWithOneSummary) {
   EXPECT_EQ(summaries[0].held[0].edition, (Edition{1, 1}));
 }
 
+TEST_F(LinkStateTest, WhereBothAskedNeitherAnswersWithAnotherSummary) {
+  LinkState state = Make(1);
+  state.SessionUp(10, Now());
+  ASSERT_TRUE(state.Receive(10, message::Digest{1}, Now()));
+  sent_.clear();
+  const message::Summary theirs{{{5, {1, 1}}}, false};
+  ASSERT_TRUE(state.Receive(10, theirs, Now()));
+  EXPECT_THAT(sent_, IsEmpty()) << "the other has this node's summary already";
+  clock_.Advance(seconds(5));
+  ASSERT_TRUE(state.Receive(10, theirs, Now()));
+  EXPECT_EQ(Messages<message::Summary>().size(), 1u) << "unless that was long ago, and may be lost";
+}
+
 TEST_F(LinkStateTest, ASummaryBringsWhatItsSenderLacksAndAsksForWhatItHas) {
   LinkState state = Make(4);
   state.SessionUp(10, Now());
@@ -228,113 +182,6 @@ TEST_F(LinkStateTest, RecordsArePassedOnWithTheirAge) {
   sent_.clear();
   ASSERT_TRUE(state.Receive(20, message::Summary{}, Now()));
   EXPECT_EQ(Messages<message::Records>().at(0).records.at(0).age_ms, 4000u);
-}
-
-TEST_F(LinkStateTest, TheOwnRecordIsRefreshedWithoutTheGraphChanging) {
-  LinkState state = Make(1);
-  state.Publish(RecordOf(1, {2}), Now());
-  state.SessionUp(10, Now());
-  sent_.clear();
-  const uint64_t version = state.version();
-  clock_.Advance(seconds(60));
-  state.Tick(Now());
-  EXPECT_EQ(Records(), (Pairs{{10, 1}}));
-  EXPECT_EQ(state.version(), version);
-  ASSERT_TRUE(state.Receive(10, Message(RecordOf(5, {2})), Now()));
-  const uint64_t with_five = state.version();
-  EXPECT_GT(with_five, version);
-  Record refreshed = RecordOf(5, {2});
-  refreshed.edition.sequence = 2;
-  ASSERT_TRUE(state.Receive(10, Message(refreshed), Now()));
-  EXPECT_EQ(state.version(), with_five);
-}
-
-TEST_F(LinkStateTest, ABurstOfChangesIsSmoothedAndItsLastStateLeavesSoon) {
-  LinkState state = Make(1);
-  state.SessionUp(10, Now());
-  sent_.clear();
-  for (uint16_t i = 1; i <= 200; ++i) {
-    Record record = RecordOf(1, {2});
-    record.agent_port = i;
-    state.Publish(record, Now());
-    EXPECT_EQ(state.Find(1)->agent_port, i) << "the own graph does not wait";
-    clock_.Advance(milliseconds(1));
-  }
-  EXPECT_LE(Records().size(), 25u);
-  clock_.Advance(milliseconds(50));
-  state.Tick(Now());
-  const auto last = Messages<message::Records>();
-  ASSERT_EQ(last.size(), 1u);
-  EXPECT_EQ(DecodeRecord(last[0].records[0].bytes)->agent_port, 200);
-}
-
-TEST_F(LinkStateTest, ARestartWhoseClockWentBackOutbidsItsEarlierLife) {
-  LinkState state = Make(1, 100);
-  state.SessionUp(10, Now());
-  state.SessionUp(20, Now());
-  state.Publish(RecordOf(1, {2}), Now());
-  sent_.clear();
-  Record earlier = RecordOf(1, {7});
-  earlier.edition = {200, 57};
-  ASSERT_TRUE(state.Receive(10, Message(earlier), Now()));
-  EXPECT_EQ(Records(), (Pairs{{10, 1}, {20, 1}})) << "the new one, and the old one no further";
-  EXPECT_EQ(state.Find(1)->edition, (Edition{201, 1}));
-  EXPECT_EQ(state.Find(1)->ports[0].name, "p2");
-  ASSERT_TRUE(state.Receive(20, Message(earlier), Now()));
-  EXPECT_EQ(Records(), (Pairs{{20, 1}})) << "once per event; then as any older record";
-  EXPECT_EQ(state.counts().duels, 1u);
-  EXPECT_FALSE(state.contested());
-}
-
-TEST_F(LinkStateTest, WhatAnEarlierLifeSaidBeforeTheFirstPublishIsOutbidByIt) {
-  LinkState state = Make(1, 100);
-  state.SessionUp(10, Now());
-  Record earlier = RecordOf(1, {7});
-  earlier.edition = {200, 57};
-  ASSERT_TRUE(state.Receive(10, Message(earlier), Now()));
-  EXPECT_EQ(state.Find(1), nullptr);
-  EXPECT_THAT(state.Records(), IsEmpty());
-  state.Publish(RecordOf(1, {2}), Now());
-  EXPECT_EQ(state.Find(1)->edition, (Edition{201, 1}));
-}
-
-TEST_F(LinkStateTest, AgainstACloneItGoesQuietAndSaysSo) {
-  LinkState state = Make(1, 100);
-  state.SessionUp(10, Now());
-  state.SessionUp(20, Now());
-  state.Publish(RecordOf(1, {2}), Now());
-  Record clone = RecordOf(1, {7});
-  for (int i = 0; i < 100; ++i) {
-    clone.edition = {state.Find(1)->edition.incarnation + 1, 1};
-    ASSERT_TRUE(state.Receive(10, Message(clone), Now()));
-    clock_.Advance(milliseconds(10));
-  }
-  EXPECT_TRUE(state.contested());
-  EXPECT_LE(state.Find(1)->edition.incarnation, 110u);
-  EXPECT_EQ(state.Find(1)->ports[0].name, "p2") << "its own links are as it knows them";
-  sent_.clear();
-  clone.edition = {1000, 1};
-  ASSERT_TRUE(state.Receive(10, Message(clone), Now()));
-  EXPECT_EQ(Records(), (Pairs{{20, 1}})) << "the other's is passed on like anybody's";
-  for (int i = 0; i < 13; ++i) {
-    clock_.Advance(seconds(10));
-    state.Tick(Now());
-  }
-  EXPECT_FALSE(state.contested()) << "the other is gone";
-  EXPECT_EQ(state.Find(1)->edition.incarnation, 1001u);
-}
-
-TEST_F(LinkStateTest, OfTwoThatDifferUnderOneEditionEverybodyKeepsTheSame) {
-  const Record one = RecordOf(5, {2}), other = RecordOf(5, {3});
-  std::vector<std::string> kept;
-  for (bool swapped : {false, true}) {
-    LinkState state = Make(1);
-    state.SessionUp(10, Now());
-    ASSERT_TRUE(state.Receive(10, Message(swapped ? other : one), Now()));
-    ASSERT_TRUE(state.Receive(10, Message(swapped ? one : other), Now()));
-    kept.push_back(state.Find(5)->ports[0].name);
-  }
-  EXPECT_EQ(kept[0], kept[1]);
 }
 
 TEST_F(LinkStateTest, TheTableIsBoundedInNodesAndBytes) {

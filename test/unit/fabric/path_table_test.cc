@@ -91,6 +91,44 @@ TEST(PathTable, ALinkThatComesCostsNothingForWhatItCannotImprove) {
   EXPECT_EQ(AskAll(table, narrow), 0u) << "a narrow shortcut is no better for anybody";
 }
 
+TEST(PathTable, ALinkThatComesIsTakenWhereOnlyItsLatencyIsBetter) {
+  FabricMaker maker(4);
+  maker.Join(0, 3, 10, 10).Join(3, 2, 10, 10).Join(1, 2, 10, 1);
+  const Fabric before = maker.fabric();
+  const Fabric after = maker.Join(0, 1, 10, 1).fabric();
+  PathTable table(0);
+  EXPECT_THAT(table.To(before, 2)->nodes, ElementsAre(0, 3, 2));
+  table.Changed(before, after);
+  EXPECT_THAT(table.To(after, 2)->nodes, ElementsAre(0, 1, 2));
+}
+
+TEST(PathTable, ALinkWhoseLatencyGotBetterIsTaken) {
+  FabricMaker maker(2);
+  maker.Join(0, 1, 10, 5).Join(0, 1, 10, 7);
+  const Fabric before = maker.fabric();
+  Fabric after = before;
+  PathTable table(0);
+  for (uint32_t latency : {6, 4}) {
+    EXPECT_THAT(table.To(before, 1)->links, ElementsAre(0));
+    after.links[1].latency_us = latency;
+    table.Changed(before, after);
+    EXPECT_THAT(table.To(after, 1)->links, ElementsAre(latency < 5 ? 1 : 0));
+    table.Changed(after, before);
+  }
+}
+
+TEST(PathTable, AmongEqualsTheFirstIsTakenAlsoWhenTheirOrderChanges) {
+  FabricMaker maker(2);
+  maker.Join(0, 1, 10, 1).Join(0, 1, 10, 1);
+  const Fabric before = maker.fabric();
+  Fabric after = before;
+  std::swap(after.links[0], after.links[1]);
+  PathTable table(0);
+  EXPECT_THAT(table.To(before, 1)->links, ElementsAre(0));
+  table.Changed(before, after);
+  EXPECT_THAT(table.To(after, 1)->links, ElementsAre(0)) << "as a fresh search would";
+}
+
 TEST(PathTable, FollowsItsNodeToAnotherIndexAndPathsToOthers) {
   FabricMaker maker(4);
   maker.Join(0, 1, 10).Join(1, 2, 10).Join(2, 3, 10);
