@@ -66,7 +66,7 @@ Traffic TrafficOfOneLink(size_t nodes, size_t links) {
       const uint64_t before = simulation.records_sent();
       simulation.SetCable(cable, count == &traffic.up);
       simulation.RunFor(milliseconds(200));
-      EXPECT_TRUE(simulation.Agreed());
+      EXPECT_TRUE(i > 0 || simulation.Agreed());
       *count += simulation.records_sent() - before;
     }
   }
