@@ -142,8 +142,11 @@ void LiveFabric::OnSessionDown(const SessionFacts& facts, const std::string& why
 }
 
 void LiveFabric::OnRecords(SessionId session, const fabric::LinkStateMessage& message) {
+  const uint64_t forged = records_.counts().forged;
   const Status taken = records_.Receive(session, message, loop_.clock().Now());
-  if (!taken) RELAY_WARN("a neighbour's link state is refused: %s", taken.error().what.c_str());
+  Add(counters_.link_state_forged, records_.counts().forged - forged);
+  // Whoever passes on what nobody with the key has said is no neighbour.
+  if (!taken) sessions_->Drop(session, "its link state is refused: " + taken.error().what);
   RebuildSoon();
 }
 

@@ -21,16 +21,16 @@ def packet(kind, body=b"", request=1):
     return struct.pack("<4sHHQ", b"nRLC", kind, 0, request) + body
 
 
-def setup(kind, body, length=None, version=1):
+def setup(kind, body, length=None, version=2):
     return struct.pack("<4sHHI", b"nRLY", version, kind, len(body) if length is None else length) + body
 
 
-HELLO = packet(1, struct.pack("<HH", 1, 1) + b"x")
-CONTROL = [[], [b"?"], [HELLO, packet(77)], [packet(1, struct.pack("<HH", 99, 0))], [packet(4, b"\0" * 48)],
-           [HELLO, packet(2, b"\1" * 16), packet(4, b"\2" * 48), packet(5)], [HELLO, os.urandom(60000)],
+HELLO = packet(1, struct.pack("<HH", 1, 1) + b"x\0\0")
+CONTROL = [[], [b"?"], [HELLO, packet(77)], [packet(1, struct.pack("<HH", 99, 0))], [packet(4, b"\0" * 50)],
+           [HELLO, packet(2, b"\1" * 16), packet(4, b"\2" * 48 + b"\0\0"), packet(5)], [HELLO, os.urandom(60000)],
            [HELLO, packet(6, struct.pack("<H", 65535) + b"status")]]
 WIRE = [b"", b"G", b"GET / HTTP/1.0\r\n\r\n", setup(1, b"", 16384), setup(1, b"\0" * 64), setup(2, b"\0" * 40),
-        setup(9, b"abc"), setup(1, b"", 0xffffffff), setup(1, b"\xff" * 2000), setup(1, b"", 100, 7)]
+        *(setup(kind, b"abc") for kind in range(4, 14)), setup(4, b"\3" * 40), setup(7, b"\4" * 100), setup(1, b"", 0xffffffff), setup(1, b"\xff" * 2000), setup(1, b"", 100, 7)]
 
 
 def main():

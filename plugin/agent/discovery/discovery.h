@@ -26,9 +26,8 @@ struct DiscoveryOptions {
 class Discovery {
  public:
   struct Hooks {
-    // The ports that carry data now: chosen, up, with an address; and, as ports of last resort, interfaces that were
-    // not chosen but carry a routed adjacency. A cable that was pulled takes its port away. `lost` comes before the
-    // list without that port, `found` after the list with it.
+    // The ports that carry data now: chosen, up, with an address. A cable that was pulled takes its port away. `lost`
+    // comes before the list without that port, `found` after the list with it.
     std::function<void(const std::vector<fabric::Port>&)> ports;
     // Both sides hear each other; the same again with another incarnation or address replaces it.
     std::function<void(const Adjacent&)> found;
@@ -52,7 +51,7 @@ class Discovery {
   virtual void Reconfigure(const std::string& ifname, const std::string& peers) = 0;
   // Tells everyone at once that this agent ends.
   virtual void Leave() = 0;
-  // Addresses of this node that a peer beyond routers may try: those of its ports, then the default route's.
+  // Addresses of this node that a peer beyond routers may try: those of its ports.
   virtual std::vector<SocketAddress> Reachable() const = 0;
   virtual const HelloCounts& counts() const = 0;
   // For sentences and status: "ab: heard B/ba, 2 hellos/s"; refused interfaces with the reason.

@@ -76,7 +76,8 @@ RoutedAdjacencies::Hooks NodeDiscovery::RoutedHooks() {
       [this] { return gate_.open(); },
       [this](const Adjacent& adjacent) { OnFound(adjacent); },
       [this](const Adjacent& adjacent, const std::string& why) { OnLost(adjacent, why); },
-      [this](const std::string& kind, const std::string& sentence, TimePoint now) { gate_.Warn(kind, sentence, now); }};
+      [this](const std::string& kind, const std::string& sentence, TimePoint now) { gate_.Warn(kind, sentence, now); },
+      [this](const std::string& interface) { return choice_.Find(interface) != nullptr; }};
 }
 
 Status NodeDiscovery::Begin() {
@@ -116,16 +117,13 @@ void NodeDiscovery::FollowInterfaces() {
   Settle();
 }
 
-// Those chosen, and those that carry a routed adjacency without being chosen: as ports of last resort.
 void NodeDiscovery::TellPorts() {
   std::vector<fabric::Port> ports;
   std::string text;
   for (const Interface& interface : watch_->interfaces()) {
     const Choice::Chosen* chosen = choice_.Find(interface.name);
-    const bool routed =
-        std::find(routed_ports_.begin(), routed_ports_.end(), interface.name) != routed_ports_.end() && interface.up;
-    if ((chosen == nullptr && !routed) || ports.size() >= fabric::kMaxPorts) continue;
-    ports.push_back(PortOf(interface, chosen == nullptr || chosen->last_resort));
+    if (chosen == nullptr || ports.size() >= fabric::kMaxPorts) continue;
+    ports.push_back(PortOf(interface, chosen->last_resort));
     text += (text.empty() ? "" : ", ") + PortText(ports.back());
   }
   if (ports_told_ && std::equal(ports.begin(), ports.end(), told_ports_.begin(), told_ports_.end(), SamePort)) return;
@@ -142,11 +140,6 @@ void NodeDiscovery::TellPorts() {
 
 void NodeDiscovery::OnFound(const Adjacent& adjacent) {
   if (adjacent.routed) {
-    auto is_it = [&](const fabric::Port& port) { return port.name == adjacent.near_port; };
-    if (std::none_of(told_ports_.begin(), told_ports_.end(), is_it)) {
-      routed_ports_.push_back(adjacent.near_port);
-      TellPorts();
-    }
     RELAY_INFO("%s/%s at %s answers by unicast, over %s: a routed link, of last resort", adjacent.far_name.c_str(),
                adjacent.far.port.c_str(), adjacent.far_address.HostText().c_str(), adjacent.near_port.c_str());
   }
@@ -199,11 +192,6 @@ void NodeDiscovery::Settle() {
   while (!events_.empty()) {
     const auto events = std::exchange(events_, {});
     for (const auto& event : events) event();
-    // A port that only routed adjacencies made one goes with the last of them.
-    const auto still = routed_.Ports();
-    std::erase_if(routed_ports_,
-                  [&](const auto& p) { return std::find(still.begin(), still.end(), p) == still.end(); });
-    if (!left_) TellPorts();
     next = TickAll(now);
   }
   telling_ = false;
@@ -237,16 +225,14 @@ void NodeDiscovery::Leave() {
 }
 
 std::vector<SocketAddress> NodeDiscovery::Reachable() const {
-  std::vector<SocketAddress> of_ports, of_others;
+  std::vector<SocketAddress> out;
   for (const Interface& interface : watch_->interfaces()) {
-    const bool is_port = choice_.Find(interface.name) != nullptr;
-    if (!is_port && !(interface.default_route && interface.up)) continue;
+    if (choice_.Find(interface.name) == nullptr) continue;
     for (const SocketAddress& address : interface.addresses) {
-      if (!address.IsLinkLocal()) (is_port ? of_ports : of_others).push_back(address.WithPort(options_.port));
+      if (!address.IsLinkLocal()) out.push_back(address.WithPort(options_.port));
     }
   }
-  of_ports.insert(of_ports.end(), of_others.begin(), of_others.end());
-  return of_ports;
+  return out;
 }
 
 }  // namespace relay::agent

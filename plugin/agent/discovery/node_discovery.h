@@ -59,7 +59,6 @@ class NodeDiscovery final : public Discovery {
   std::unique_ptr<InterfaceWatch> watch_;
   Choice choice_;
   std::vector<fabric::Port> told_ports_;
-  std::vector<std::string> routed_ports_;  // interfaces that only a routed adjacency makes a port
   bool ports_told_ = false;
   uint64_t sequence_ = 0;
   // Adjacencies found and lost, told when no machine is at work: the hooks may call back.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 #include "agent/discovery/address_range.h"
 
@@ -228,6 +227,13 @@ void RoutedAdjacencies::Settle(Peer& peer, TimePoint now) {
   }
   LookAtRoute(peer, now);
   if (!peer.route) return Drop(peer, "the kernel has no route to " + who);
+  if (hooks_.carries_data && !hooks_.carries_data(peer.route->interface)) {
+    const std::string why = "the way to " + who + " leaves by " + peer.route->interface +
+                            ", which carries no data: name it in NCCL_RELAY_IFNAME to use it";
+    hooks_.warn("interface " + PeerKey(peer.address), why, now);
+    peer.clear = false;
+    return Drop(peer, why);
+  }
   if (!Needed(peer)) {
     peer.clear = false;
     return Drop(peer, who + " is reached without routers");
@@ -323,14 +329,6 @@ void RoutedAdjacencies::Leave(TimePoint now) {
   for (auto& [key, peer] : peers_) {
     if (peer.heard && !peer.router) Say(peer, kUnicastTtl, now, true);
   }
-}
-
-std::vector<std::string> RoutedAdjacencies::Ports() const {
-  std::set<std::string> out;
-  for (const auto& [key, peer] : peers_) {
-    if (peer.told) out.insert(peer.told->near_port);
-  }
-  return {out.begin(), out.end()};
 }
 
 std::string RoutedAdjacencies::Describe() const {

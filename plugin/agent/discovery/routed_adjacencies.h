@@ -39,6 +39,8 @@ class RoutedAdjacencies {
     std::function<void(const Adjacent&)> found;
     std::function<void(const Adjacent&, const std::string& why)> lost;
     std::function<void(const std::string& kind, const std::string& sentence, TimePoint)> warn;
+    // True for interfaces that carry data: a way by another one is no link. Empty: all do.
+    std::function<bool(const std::string& interface)> carries_data = {};
   };
   static constexpr Duration kProbeFor = std::chrono::seconds(60);
   static constexpr Duration kListedPeriod = std::chrono::seconds(5);
@@ -59,8 +61,6 @@ class RoutedAdjacencies {
   TimePoint Tick(TimePoint now);
   void Leave(TimePoint now);
 
-  // Interfaces that carry a routed adjacency.
-  std::vector<std::string> Ports() const;
   // One line for each peer: "10.9.0.2:21517: C/ca, 1 router on the way".
   std::string Describe() const;
 

@@ -1,5 +1,5 @@
-// Dialling one neighbour over one link. The socket cannot leave by another interface or through a router, so that the
-// LAN never passes for a cable.
+// Dialling one neighbour over one link. Over a cable the socket cannot leave by another interface or through a router,
+// so that the LAN never passes for one; beyond routers it goes where the kernel's routes lead.
 #pragma once
 #include <string>
 
@@ -11,7 +11,7 @@
 namespace relay::transport::tcp {
 
 struct DialTarget {
-  std::string interface;  // the near port
+  std::string interface;  // the near port; empty: a routed link
   SocketAddress near;     // its address; the port number is ignored
   SocketAddress far;      // the neighbour's address and port number
 };
