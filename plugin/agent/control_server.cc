@@ -38,7 +38,7 @@ Status ControlServer::Start() {
 void ControlServer::Accept(int listener) {
   Fd fd(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!fd) return errno == EMFILE || errno == ENFILE ? Pause() : void();
-  auto pid = control::CheckPeer(fd.get(), "a client's end of the control socket");
+  auto pid = control::CheckPeer(fd.get(), "a client's end of the control socket", socket_.users());
   if (!pid) {
     RELAY_WARN("%s", pid.error().what.c_str());
     return;

@@ -41,7 +41,7 @@ struct Bound {
   Fd fd, lock;
 };
 
-Result<Bound> BindOnce(const std::string& name) {
+Result<Bound> BindOnce(const std::string& name, control::Users users) {
   auto address = control::AddressOf(name);
   RELAY_TRY(address);
   Bound out;
@@ -56,7 +56,7 @@ Result<Bound> BindOnce(const std::string& name) {
     return FailErrno(errno == EADDRINUSE ? ErrorCode::kSystem : ErrorCode::kUsage,
                      "cannot use the control socket " + name);
   }
-  if (IsPath(name)) chmod(name.c_str(), 0600);
+  if (IsPath(name)) chmod(name.c_str(), users == control::Users::kAnyone ? 0666 : 0600);
   if (listen(out.fd.get(), kBacklog) != 0) return FailErrno(ErrorCode::kSystem, "cannot listen on " + name);
   return out;
 }
@@ -65,10 +65,12 @@ bool IsTaken(const Error& error) { return error.sys_errno == EADDRINUSE || error
 
 }  // namespace
 
-Result<ControlSocket> ControlSocket::Bind(const std::vector<std::string>& names, std::optional<Taken>& taken) {
+Result<ControlSocket> ControlSocket::Bind(const std::vector<std::string>& names, std::optional<Taken>& taken,
+                                          control::Users users) {
   ControlSocket out;
+  out.users_ = users;
   for (const std::string& name : names) {
-    auto bound = BindOnce(name);
+    auto bound = BindOnce(name, users);
     for (int i = 0; i < kTries && !bound && IsTaken(bound.error()); ++i) {
       taken = WhoHas(name);
       if (taken) {
@@ -77,7 +79,7 @@ Result<ControlSocket> ControlSocket::Bind(const std::vector<std::string>& names,
       }
       timespec pause{0, kPauseNs};
       nanosleep(&pause, nullptr);
-      bound = BindOnce(name);
+      bound = BindOnce(name, users);
     }
     RELAY_TRY(bound);
     out.names_.push_back(name);

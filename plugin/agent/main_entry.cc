@@ -186,7 +186,7 @@ Status Serve(const Arguments& arguments, const StartMetrics& start_metrics, Stat
   RELAY_TRY(key);
 
   std::optional<ControlSocket::Taken> taken;
-  auto socket = ControlSocket::Bind(NamesToServe(knobs, arguments.auto_started), taken);
+  auto socket = ControlSocket::Bind(NamesToServe(knobs, arguments.auto_started), taken, settings->users);
   // Of several agents that plugins start at once, one wins and serves them all.
   if (!socket && taken && arguments.auto_started) return {};
   RELAY_TRY(socket);

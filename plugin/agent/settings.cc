@@ -20,7 +20,7 @@ constexpr size_t kMostBytes = 16 << 20;
 // The knobs that are an agent's; the others are the plugin's.
 constexpr std::string_view kKnobs[] = {"fabric", "socket",          "ifname",      "peers",  "key_file",
                                        "port",   "connect_timeout", "hop_timeout", "linger", "log"};
-constexpr std::string_view kOthers[] = {"metrics", "drain_timeout"};
+constexpr std::string_view kOthers[] = {"metrics", "drain_timeout", "serve"};
 
 std::string Variable(std::string_view key) {
   std::string out = "NCCL_RELAY_";
@@ -108,6 +108,13 @@ Result<Settings> LoadSettings(const std::string& config) {
     auto seconds = ParseKnobSeconds(it->second);
     if (!seconds) return Fail(ErrorCode::kUsage, config + ": \"drain_timeout\" is no time: write \"30s\" or \"500ms\"");
     out.drain_timeout = *seconds;
+  }
+  if (const auto it = values.find("serve"); it != values.end()) {
+    if (it->second != "own" && it->second != "everyone") {
+      return Fail(ErrorCode::kUsage, config + ": \"serve\" is \"" + it->second +
+                                         "\", neither \"own\" (this user and root) nor \"everyone\" on this node");
+    }
+    if (it->second == "everyone") out.users = control::Users::kAnyone;
   }
   return out;
 }

@@ -2,6 +2,7 @@
 #pragma once
 #include <string>
 
+#include "control/socket.h"
 #include "relay/knobs.h"
 
 namespace relay::agent {
@@ -9,6 +10,7 @@ namespace relay::agent {
 struct Settings {
   Knobs knobs;
   std::string metrics;  // "127.0.0.1:9417": where /metrics and /healthz answer; empty: nowhere
+  control::Users users = control::Users::kOwnAndRoot;  // whose processes are served
   Duration drain_timeout = std::chrono::seconds(30);  // how long circuits that pass here may take to end at SIGTERM
 };
 

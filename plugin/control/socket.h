@@ -26,7 +26,9 @@ Result<UnixAddress> AddressOf(const std::string& name);
 Result<Fd> ConnectSocket(const std::string& name);
 
 // Who is at the other end. An error unless it is this user or root.
-Result<pid_t> CheckPeer(int fd, const std::string& what);
+// kAnyone: whoever could open the socket may speak.
+enum class Users : uint8_t { kOwnAndRoot, kAnyone };
+Result<pid_t> CheckPeer(int fd, const std::string& what, Users users = Users::kOwnAndRoot);
 
 // False: would block, nothing was sent. `passed` travels along unless it is negative; it stays the caller's.
 Result<bool> SendPacket(int fd, std::span<const std::byte> bytes, int passed = -1);

@@ -40,6 +40,23 @@ def test_settings_come_from_a_file_and_sighup_reads_it_again(box, tmp_path):
     assert "ab" not in re.findall(r'"ports": ?(\[.*?\])', run.output)[-1], run.text()
 
 
+@pytest.mark.parametrize("serve,served", [("everyone", True), ("own", False)])
+def test_a_daemon_of_root_serves_jobs_of_others_where_it_is_told_to(box, tmp_path, serve, served):
+    config = tmp_path / "agent.json"
+    config.write_text(json.dumps({"serve": serve}))
+    config.chmod(0o644)
+    job = f"setpriv --reuid 65534 --clear-groups {box.command} sendrecv -b 8 -e 8 -n 1"
+    script = (f"{box.build}/nccl-relay agent --config {config} > {tmp_path}/log-$RANK 2>&1 & agent=$!; " + await_links(box, 1) +
+              f"{job}; status=$?; kill $agent; wait; exit $status")
+    run = box.run("chain:2", "sh", "-c", script, env={"NCCL_RELAY_AGENT": "off"}, options=[
+        "--discover", "--agents", "none", "--timeout", "40"])
+    if served:
+        run.ok()
+    else:
+        run.failed()
+        assert "belongs to user 65534" in (tmp_path / "log-0").read_text(), run.text()
+
+
 def test_a_mistake_in_the_settings_is_named_with_its_line(box, tmp_path):
     config = tmp_path / "agent.json"
     config.write_text('{\n  "prot": 1\n}')

@@ -140,6 +140,27 @@ def test_a_second_path_is_taken_when_the_first_is_cut(box):
     run.says("A| {")
 
 
+def test_the_lan_is_a_last_resort_and_said_aloud(box):
+    """Named in NCCL_RELAY_IFNAME it is a port, but cables go before it, however many they are."""
+    work = f"{box.command} sendrecv -b 1K -e 64K -n 1"
+    options = ["--discover", "--agents", "all", "--ranks", "A,C", "--timeout", "60"]
+    env = {"NCCL_RELAY_IFNAME": "^lo", "NCCL_DEBUG": "INFO"}
+    run = box.run("chain:3", "sh", "-c", await_links(box, 5) + work, options=options, env=env).ok()
+    run.says("path A ab--ba B bc--cb C")
+    assert "last resort" not in run.output, run.text()
+    run = box.run("chain:3", "sh", "-c", await_links(box, 5) + "sleep 3; " + work, env=env, options=[*options, "--cut", "B-C@2s"]).ok()
+    run.says("path A ctl--ctl C")
+    run.says("NCCL WARN", "C is reached from A by a last resort, because no cable leads there")
+
+
+def test_two_nodes_of_one_name_are_told_apart(box):
+    script = (f"hostname spark; {box.build}/nccl-relay agent > /dev/null 2>&1 & sleep 0.3; " + await_links(box, 1) +
+              f"{box.build}/nccl-relay fabric --json; sleep 1; kill $!; wait")
+    run = box.run("chain:2", "sh", "-c", script, options=["--discover", "--agents", "none", "--timeout", "60"]).ok()
+    names = set(re.findall(r'"name": "(spark[^"]*)"', run.output))
+    assert len(names) == 2 and all(re.fullmatch("spark-[0-9a-f]+", name) for name in names), run.text()
+
+
 def test_an_agent_that_restarts_is_the_same_node(box):
     own = f"for p in $(pgrep -x nccl-relay); do [ $(readlink /proc/$p/ns/net) = $(readlink /proc/self/ns/net) ] && echo $p; done"
     node = f"{box.build}/nccl-relay status --json | grep -o '\"node\":\"[0-9a-f]*' | head -1"

@@ -76,4 +76,6 @@ def test_a_killed_rank_is_told_through_the_oldest_table_and_the_newest(lab, whol
                      "AB")
     check_told(run, at, 4, "AB")
     run.says(f"NCCL version {version}+cuda")
-    run.says("NET/Relay", "connection with C", "the peer or an agent on the way has ended")
+    # A kernel that is busy with the killed process's memory closes its sockets late.
+    line = run.says("NCCL WARN NET/Relay", "connection with C")
+    assert "the peer or an agent on the way has ended" in line or "no sign of life" in line, line

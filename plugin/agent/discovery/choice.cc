@@ -92,6 +92,8 @@ void Take(Choice& choice, const std::string& name, bool last_resort) {
   choice.refused[name] = "is one more than the " + std::to_string(fabric::kMaxPorts) + " ports of a node";
 }
 
+bool LeadsToLan(const Interface& interface) { return interface.default_route || interface.wireless; }
+
 Choice ByName(std::span<const Interface> interfaces, const std::string& ifname) {
   const NameList names = ParseNames(ifname);
   Choice choice;
@@ -101,9 +103,14 @@ Choice ByName(std::span<const Interface> interfaces, const std::string& ifname) 
     } else if (std::string why = Unusable(interface); !why.empty()) {
       choice.refused[interface.name] = why;
     } else {
-      Take(choice, interface.name, false);
+      const bool by_its_whole_name = names.exact && !names.all_but;
+      Take(choice, interface.name, LeadsToLan(interface) && !by_its_whole_name);
     }
   }
+  // Beside cables the management LAN stays what it is, unless it was meant; alone it is what there is.
+  const bool cables =
+      std::any_of(choice.chosen.begin(), choice.chosen.end(), [](const auto& c) { return !c.last_resort; });
+  for (Choice::Chosen& chosen : choice.chosen) chosen.last_resort = chosen.last_resort && cables;
   return choice;
 }
 

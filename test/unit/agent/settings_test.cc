@@ -45,7 +45,7 @@ TEST_F(SettingsTest, WithoutAFileTheEnvironmentDecidesAlone) {
 
 TEST_F(SettingsTest, AFileSaysWhatTheEnvironmentDoesNot) {
   Write(R"({"port": 3000, "peers": ["10.0.0.1", "spark-2:4000"], "ifname": "=eth1", "log": "trace",
-            "metrics": "127.0.0.1:9417", "drain_timeout": "250ms"})");
+            "metrics": "127.0.0.1:9417", "drain_timeout": "250ms", "serve": "everyone"})");
   setenv("NCCL_RELAY_PORT", "2000", 1);
   auto settings = LoadSettings(file_);
   ASSERT_TRUE(settings) << settings.error().what;
@@ -54,6 +54,7 @@ TEST_F(SettingsTest, AFileSaysWhatTheEnvironmentDoesNot) {
   EXPECT_EQ(settings->knobs.ifname, "=eth1");
   EXPECT_EQ(settings->knobs.log, "trace");
   EXPECT_EQ(settings->metrics, "127.0.0.1:9417");
+  EXPECT_EQ(settings->users, control::Users::kAnyone);
   EXPECT_EQ(settings->drain_timeout, std::chrono::milliseconds(250));
 }
 
@@ -61,6 +62,7 @@ TEST_F(SettingsTest, MistakesAreNamedWithTheirLine) {
   EXPECT_NE(Complaint("{\n\"prot\": 1}").find(":2: unknown key \"prot\", did you mean \"port\"?"), std::string::npos);
   EXPECT_NE(Complaint("{\"peers\": [1]}").find("\"peers\" is an array, not a string"), std::string::npos);
   EXPECT_NE(Complaint("{\"drain_timeout\": \"soon\"}").find("drain_timeout"), std::string::npos);
+  EXPECT_NE(Complaint("{\"serve\": \"all\"}").find("neither \"own\""), std::string::npos);
   EXPECT_NE(Complaint("[]").find("not an object"), std::string::npos);
   EXPECT_NE(Complaint("{").find(file_ + ":1:"), std::string::npos);
   EXPECT_NE(Complaint("{\"port\": 99999}").find("NCCL_RELAY_PORT='99999'"), std::string::npos);
