@@ -11,7 +11,7 @@ struct Settings {
   Knobs knobs;
   std::string metrics;  // "127.0.0.1:9417": where /metrics and /healthz answer; empty: nowhere
   control::Users users = control::Users::kOwnAndRoot;  // whose processes are served
-  Duration drain_timeout = std::chrono::seconds(30);  // how long circuits that pass here may take to end at SIGTERM
+  Duration drain_timeout = std::chrono::seconds(30);   // how long circuits that pass here may take to end at SIGTERM
 };
 
 // `config` is the path of an agent.json (docs/operating.md), or empty. Every error names the file, the line, and the

@@ -75,10 +75,11 @@ Result<pid_t> CheckPeer(int fd, const std::string& what, Users users) {
     return FailErrno(ErrorCode::kSystem, "cannot ask who is at the other end of " + what);
   }
   if (users == Users::kOwnAndRoot && peer.uid != geteuid() && peer.uid != 0) {
-    return Fail(ErrorCode::kUsage, what + " belongs to user " + std::to_string(peer.uid) + " (process " +
-                                       std::to_string(peer.pid) + "), this is user " + std::to_string(geteuid()) +
-                                       ": set NCCL_RELAY_SOCKET and NCCL_RELAY_PORT to values of your own, or let a daemon serve "
-                                       "everyone (docs/operating.md)");
+    return Fail(ErrorCode::kUsage,
+                what + " belongs to user " + std::to_string(peer.uid) + " (process " + std::to_string(peer.pid) +
+                    "), this is user " + std::to_string(geteuid()) +
+                    ": set NCCL_RELAY_SOCKET and NCCL_RELAY_PORT to values of your own, or let a daemon serve "
+                    "everyone (docs/operating.md)");
   }
   return peer.pid;
 }

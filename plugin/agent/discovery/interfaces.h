@@ -51,11 +51,11 @@ class InterfaceWatch {
 };
 
 // Which interfaces carry data, and why not the others. Pure.
-//   NCCL_RELAY_IFNAME, when set, decides alone (NCCL's own syntax: "eth,ib" prefixes, "=eth0" exact, "^docker" all but);
-//   beside other ports those of a default route and Wi-Fi are then of last resort, unless named with "=".
-//   Else all but the loopback, those of a default route, Wi-Fi, and by name docker, br-, virbr, cni, flannel, cilium,
-//   cali, tailscale, wg, zt, tun, tap, dummy, podman, lxc, vnet. Where nothing is left of that: those of a default route
-//   and Wi-Fi, as ports of last resort; then the others.
+//   NCCL_RELAY_IFNAME, when set, decides alone (NCCL's own syntax: "eth,ib" prefixes, "=eth0" exact, "^docker" all
+//   but); beside other ports those of a default route and Wi-Fi are then of last resort, unless named with "=". Else
+//   all but the loopback, those of a default route, Wi-Fi, and by name docker, br-, virbr, cni, flannel, cilium, cali,
+//   tailscale, wg, zt, tun, tap, dummy, podman, lxc, vnet. Where nothing is left of that: those of a default route and
+//   Wi-Fi, as ports of last resort; then the others.
 struct Choice {
   struct Chosen {
     std::string name;
