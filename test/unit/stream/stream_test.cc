@@ -159,6 +159,16 @@ TEST(Stream, MoreThanThirtyTwoRequestsMustWait) {
   EXPECT_EQ(StreamPair::Post(*pair.sender, out.data(), out.size()), nullptr);
 }
 
+TEST(Stream, ARemnantStaysUntilThePeerHasClosedOrItsTimeIsOver) {
+  StreamPair pair;
+  const auto now = TimePoint{std::chrono::hours(1)};
+  const auto nothing = [](const stream::Stream::Attention&) {};
+  pair.sender->Close();
+  for (int i = 0; i < 10; ++i) EXPECT_FALSE(pair.sender->Attend(now, true, nothing).finished);
+  EXPECT_FALSE(pair.sender->Attend(now + fake::Options().linger, true, nothing).finished);
+  EXPECT_TRUE(pair.sender->Attend(now + 2 * fake::Options().linger, true, nothing).finished);
+}
+
 TEST(Stream, AnOrderlyCloseOfBothSidesFinishesBothRemnants) {
   for (int order = 0; order < 2; ++order) {
     StreamPair pair;
