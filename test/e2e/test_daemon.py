@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from idle import IDLE, idle_use
 from perf_lab import PerfLab
 
 OWN = "for p in $(pgrep -x nccl-relay); do [ $(readlink /proc/$p/ns/net) = $(readlink /proc/self/ns/net) ] && echo $p; done"
@@ -169,9 +170,7 @@ def test_agents_beyond_a_router_find_each_other_by_the_handles_addresses(box):
 
 def test_an_idle_rank_costs_nothing(box, guest):
     """A process that holds communicators and waits: less than a hundredth of a core for the plugin's thread."""
-    ticks = "$(awk '{print $14 + $15}' /proc/$p/stat)"
-    script = (f"{guest} {box.build}/libnccl-net-relay.so hold & p=$!; sleep 2; a={ticks}; sleep 10; b={ticks}; "
-              "echo ticks $((b - a)) of 1000; kill $p; wait")
+    script = f"{guest} {box.build}/libnccl-net-relay.so hold & p=$!; sleep 2; {IDLE}; kill $p; wait"
     run = in_node_a(box, script, options=["--agents", "none"]).ok()
-    used = [int(n) for n in re.findall(r"ticks (\d+) of 1000", run.output)]
-    assert len(used) == 1 and used[0] < 10, run.text()
+    [(used, wakings)] = idle_use(run, "A")
+    assert used < 0.01 and wakings < 10, run.text()

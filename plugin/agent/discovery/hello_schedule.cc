@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace relay::agent {
+namespace {
+
+// Twice the jitter: ports that were in step once stay so.
+constexpr Duration kTogether = kHelloPeriod / 5;
+
+}  // namespace
 
 // xorshift64: spreads moments, protects nothing.
 uint64_t HelloSchedule::Random() {
@@ -39,6 +45,10 @@ void HelloSchedule::Chase(TimePoint now, Duration spread) {
   burst_start_ = now;
   burst_step_ = 1;
   chasing_ = true;
+}
+
+void HelloSchedule::GoAlong(TimePoint now) {
+  if (period_due_ - now <= kTogether) period_due_ = std::min(period_due_, now);
 }
 
 TimePoint HelloSchedule::due() const {

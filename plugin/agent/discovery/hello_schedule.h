@@ -30,7 +30,11 @@ class HelloSchedule {
   // An answer, and the burst's repetitions for as long as somebody heard does not hear us.
   void Chase(TimePoint now, Duration spread);
 
+  // Another port's hello leaves now: this one's next goes with it, if it would soon. One waking instead of two.
+  void GoAlong(TimePoint now);
+
   TimePoint due() const;
+  TimePoint period_due() const { return period_due_; }
   // True when a hello has to leave now. `unanswered`: somebody is heard who does not say that he hears us.
   bool Take(TimePoint now, bool unanswered);
 
@@ -39,7 +43,7 @@ class HelloSchedule {
   bool Spend(TimePoint now);
 
   uint64_t random_;
-  TimePoint period_due_{};
+  TimePoint period_due_{};  // of the next regular hello
   std::optional<TimePoint> answer_due_;
   TimePoint burst_start_{};
   size_t burst_step_ = kBurst.size();

@@ -175,6 +175,9 @@ void WireAdjacencies::Age(const std::string& name, Port& port, TimePoint now) {
 
 TimePoint WireAdjacencies::Tick(TimePoint now) {
   TimePoint next = now + kHelloPeriod;
+  if (std::any_of(ports_.begin(), ports_.end(), [&](auto& port) { return port.second.schedule.period_due() <= now; })) {
+    for (auto& [name, port] : ports_) port.schedule.GoAlong(now);
+  }
   for (auto& [name, port] : ports_) {
     Age(name, port, now);
     bool unanswered = false;

@@ -39,6 +39,7 @@ class Wires {
     std::unique_ptr<WireAdjacencies> machine;
     uint64_t sequence = 0;
     std::map<std::string, uint64_t> sent;  // by port
+    std::set<TimePoint> moments;           // when any was
     std::map<std::pair<std::string, PortName>, Adjacent> adjacent;
     std::vector<std::string> lost, warned;
     TimePoint due = kStart;
@@ -128,6 +129,7 @@ class Wires {
   void Send(size_t node, const std::string& port, Hello hello) {
     Agent& agent = *agents_[node];
     ++agent.sent[port];
+    agent.moments.insert(now_);
     hello.sequence = ++agent.sequence;
     const auto bytes = SealHello(hello, [](auto) { return fabric::Mac{}; });
     const End from{node, port};
@@ -374,6 +376,25 @@ TEST(WireAdjacencies, AFloodIsNotAnsweredByAStorm) {
   }
   EXPECT_LE(wires.agent(0).sent["ab"], MostHellos(seconds(10)));
   EXPECT_GE(wires.agent(0).sent["ab"], 10U);
+}
+
+TEST(WireAdjacencies, AllPortsSayHelloInOneWaking) {
+  Wires wires(1);
+  for (NodeId id = 1; id <= 4; ++id) wires.Add(id);
+  wires.Wire({{0, "a"}, {1, "x"}});
+  wires.For(milliseconds(330));
+  wires.Wire({{0, "b"}, {2, "x"}});
+  wires.For(milliseconds(440));
+  wires.Wire({{0, "c"}, {3, "x"}});
+  wires.For(seconds(10));
+  wires.agent(0).moments.clear();
+  wires.agent(0).sent.clear();
+  wires.For(seconds(20));
+  EXPECT_LE(wires.agent(0).moments.size(), 23U);
+  for (const char* port : {"a", "b", "c"}) {
+    EXPECT_GE(wires.agent(0).sent[port], 18U);
+    EXPECT_LE(wires.agent(0).sent[port], 23U);
+  }
 }
 
 TEST(WireAdjacencies, AQuietWireCarriesOneHelloASecond) {
