@@ -44,8 +44,8 @@ bench: nccl all
 lint:
 	@test/lint/run.sh $(BUILD)
 
-tidy: build
-	@run-clang-tidy -quiet -p $(BUILD) '$(CURDIR)/(plugin|tools)/.*'
+tidy: deps                  ## file by file, as build/debug does it
+	@cmake --preset debug --log-level=WARNING && run-clang-tidy -quiet -p build/debug '$(CURDIR)/(plugin|tools)/.*'
 
 format:
 	@git ls-files '*.cc' '*.h' | xargs clang-format -i

@@ -10,7 +10,7 @@ targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(control fabric frame handle hello knobs link_state recv_stream send_stream session setup)
 
 build() {
-  cmake -S "$here/../.." -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DRELAY_SANITIZE=fuzz -DCMAKE_C_COMPILER=clang \
+  cmake -S "$here/../.." -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DCMAKE_UNITY_BUILD=ON -DRELAY_SANITIZE=fuzz -DCMAKE_C_COMPILER=clang \
     -DCMAKE_CXX_COMPILER=clang++ --log-level=WARNING && cmake --build "$build" --target "${targets[@]/#/fuzz_}"
 }
 mkdir -p "$build"

@@ -27,12 +27,6 @@ struct Row {
   bool last_resort = false;
 };
 
-// Text beyond ASCII: what counts is how many characters a terminal shows.
-size_t Width(const std::string& text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
-}
-
 std::string Padded(const std::string& text, size_t width) {
   return text + std::string(width > Width(text) ? width - Width(text) : 0, ' ');
 }

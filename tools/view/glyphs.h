@@ -1,8 +1,10 @@
-// Which characters drawings may be made of.
+// Which characters drawings may be made of, and how wide they are.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 namespace relay::view {
 
@@ -17,6 +19,12 @@ inline Glyphs GlyphsHere() {
     return unicode ? Glyphs::kUnicode : Glyphs::kAscii;
   }
   return Glyphs::kAscii;
+}
+
+// Of UTF-8 text: how many characters a terminal shows.
+inline size_t Width(const std::string& text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 }  // namespace relay::view

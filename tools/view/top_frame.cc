@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "view/glyphs.h"
 #include "view/json.h"
 #include "view/quantity.h"
 
@@ -39,11 +40,6 @@ std::vector<PortRow> PortRows(const TopView& view) {
     return a.rate->in_bits_s + a.rate->out_bits_s > b.rate->in_bits_s + b.rate->out_bits_s;
   });
   return out;
-}
-
-size_t Width(const std::string& text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 // Cut at that many characters, the last of which then says so.

@@ -10,7 +10,7 @@ namespace {
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
-void* const kHint = reinterpret_cast<void*>(NCCL_NET_OPTIONAL_RECV_COMPLETION);
+void* const kOptional = reinterpret_cast<void*>(NCCL_NET_OPTIONAL_RECV_COMPLETION);
 
 // Requests are done when they are tested for the second time. Used by the progress thread alone until it has ended.
 class FakeNet final : public Net {
@@ -176,7 +176,7 @@ TEST_F(PerfProgress, SimpleReceivesTakeTheWholeSlotAndNoHint) {
 TEST_F(PerfProgress, ReceivesOfLlSayThatTheKernelSeesThem) {
   const auto c = Connect(Direction::kReceive);
   ASSERT_TRUE(Run(*c, Protocol::kLl, 20));
-  for (const auto& post : net_.posts) EXPECT_EQ(post.before, kHint);
+  for (const auto& post : net_.posts) EXPECT_EQ(post.before, kOptional);
   EXPECT_LE(net_.most_in_flight, 8);
 }
 

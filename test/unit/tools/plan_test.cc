@@ -6,6 +6,7 @@
 #include <set>
 
 #include "lab/wiring.h"
+#include "unit/tools/plan_of.h"
 
 namespace relay::lab {
 namespace {
@@ -15,11 +16,11 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-Plan PlanOf(const char* shape, Control control = Control::kLan) {
+Plan PlanWith(const char* shape, Control control) {
   return MakePlan(DeclareShape(ParseShape(shape).value(), 1000).value(), {control}).value();
 }
 
-Plan PlanOf(const char* shape, AddressStyle style) {
+Plan PlanWith(const char* shape, AddressStyle style) {
   return MakePlan(DeclareShape(ParseShape(shape).value(), 1000, style).value(), {Control::kLan, style}).value();
 }
 
@@ -87,7 +88,7 @@ TEST(Plan, DeclaredAddressesAreJoinedOneToOne) {
 // The lab's addresses of the first cable, at both ends, and of the second.
 TEST(Plan, AddressesAreGivenInTheStyleThatWasAskedFor) {
   const auto addresses = [](AddressStyle style) {
-    const Plan plan = PlanOf("ring:2", style);
+    const Plan plan = PlanWith("ring:2", style);
     std::vector<std::string> out;
     for (size_t cable : {0, 1}) {
       for (size_t node : {0, 1}) out.push_back(plan.nodes[node].interfaces[cable].addresses.at(0));
@@ -112,7 +113,7 @@ TEST(Plan, ANodeIsToldFromTheOthersByItsAddressesInEveryStyle) {
   for (AddressStyle style : {AddressStyle::kPerCable, AddressStyle::kPerPair, AddressStyle::kShared,
                              AddressStyle::kReused, AddressStyle::kUla, AddressStyle::kLinkLocal}) {
     for (const char* shape : {"ring:2", "ring:4", "star:20", "full:12"}) {
-      const Plan plan = PlanOf(shape, style);
+      const Plan plan = PlanWith(shape, style);
       for (size_t n = 0; n < plan.nodes.size(); ++n) {
         std::vector<fabric::LocalInterface> shown;
         for (const fabric::Port& port : plan.fabric.nodes[n].ports) shown.push_back({port.name, port.addresses});
@@ -146,12 +147,12 @@ TEST(Plan, RefusesWhatCablesCannotBe) {
 
 TEST(Plan, ControlDecidesTheAddressThatRanksMeetAt) {
   EXPECT_EQ(PlanOf("chain:3").nodes[2].control_address, "10.88.0.3");
-  EXPECT_EQ(PlanOf("chain:3", Control::kRoutes).nodes[2].control_address, "10.99.0.3");
-  EXPECT_EQ(PlanOf("chain:3", Control::kNone).nodes[2].control_address, "10.77.0.6");
+  EXPECT_EQ(PlanWith("chain:3", Control::kRoutes).nodes[2].control_address, "10.99.0.3");
+  EXPECT_EQ(PlanWith("chain:3", Control::kNone).nodes[2].control_address, "10.77.0.6");
 }
 
 TEST(Plan, RoutesFollowTheFabric) {
-  const Plan plan = PlanOf("chain:3", Control::kRoutes);
+  const Plan plan = PlanWith("chain:3", Control::kRoutes);
   ASSERT_EQ(plan.nodes[0].routes.size(), 2u);
   EXPECT_EQ(plan.nodes[0].routes[1].to, "10.99.0.3");
   EXPECT_EQ(plan.nodes[0].routes[1].via, "10.77.0.2");
@@ -166,7 +167,7 @@ TEST(Plan, AnUnknownNodeIsAnsweredWithThoseThereAre) {
 
 TEST(Wiring, EveryCableJoinsTwoNodesAndEveryIndexIsNew) {
   const std::vector<std::string> paths{"/n/A", "/n/B", "/n/C"};
-  Plan plan = PlanOf("chain:3", Control::kNone);
+  Plan plan = PlanWith("chain:3", Control::kNone);
   plan.mtu = 9000;
   EXPECT_EQ(HubLinks(plan, paths),
             "link add name ab index 100 mtu 9000 netns /n/A type veth peer name ba index 101 mtu 9000 netns /n/B\n"
@@ -181,7 +182,7 @@ TEST(Wiring, APortWithoutACableIsParked) {
 }
 
 TEST(Wiring, OnlyShapedLinksAndTheControlNetworkHaveQueues) {
-  Plan none = PlanOf("chain:2", Control::kNone);
+  Plan none = PlanWith("chain:2", Control::kNone);
   EXPECT_EQ(NodeQueues(none, 0), "");
   EXPECT_EQ(HubQueues(none), "");
   none.nodes[0].interfaces[0].rate_kbit = 1000 * 1000;
@@ -199,12 +200,12 @@ TEST(Wiring, ASlowQueueStillHoldsTheLargestPacket) {
 
 TEST(Wiring, NodesForwardOnlyOnRoutes) {
   EXPECT_THAT(NodeLinks(PlanOf("chain:3"), 0), Not(HasSubstr(" via ")));
-  EXPECT_THAT(NodeLinks(PlanOf("chain:3", Control::kRoutes), 0),
+  EXPECT_THAT(NodeLinks(PlanWith("chain:3", Control::kRoutes), 0),
               HasSubstr("route add 10.99.0.3/32 via 10.77.0.2 dev ab src 10.99.0.1\n"));
 }
 
 TEST(Wiring, TheGatewayKnowsAWayToEveryLinkAddress) {
-  const Plan plan = PlanOf("chain:3", Control::kGateway);
+  const Plan plan = PlanWith("chain:3", Control::kGateway);
   EXPECT_THAT(NodeLinks(plan, 0), HasSubstr("route add default via 10.88.0.254 dev ctl\n"));
   const std::vector<std::string> paths{"/n/A", "/n/B", "/n/C"};
   EXPECT_THAT(HubLinks(plan, paths), AllOf(HasSubstr("address add 10.88.0.254/24 dev hub\n"),
@@ -219,7 +220,7 @@ TEST(Wiring, DeclaredIpv6AddressesAreJoinedByRoutes) {
 }
 
 TEST(Wiring, AnInterfaceThatComesUpAgainHasItsAddressesAndRoutes) {
-  const Plan plan = PlanOf("chain:3", Control::kRoutes);
+  const Plan plan = PlanWith("chain:3", Control::kRoutes);
   EXPECT_EQ(InterfaceUp(plan, plan.fabric.links[1].a),
             "link set dev bc up\n"
             "address replace 10.77.0.5/30 dev bc\n"

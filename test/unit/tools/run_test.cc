@@ -9,6 +9,7 @@
 #include "lab/lab.h"
 #include "lab/lines.h"
 #include "lab/topology.h"
+#include "unit/tools/plan_of.h"
 
 namespace relay::lab {
 namespace {
@@ -16,8 +17,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
-
-Plan PlanOf(const char* shape) { return MakePlan(DeclareShape(ParseShape(shape).value(), 1000).value(), {}).value(); }
 
 TEST(Lines, AreWholeAndCarryThePrefixHoweverTheyCome) {
   LinePrefixer lines("A| ");

@@ -5,6 +5,7 @@
 
 #include "lab/rates.h"
 #include "lab/topology.h"
+#include "unit/tools/plan_of.h"
 
 namespace relay::lab {
 namespace {
@@ -14,8 +15,8 @@ using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 using fabric::LinkEnd;
 
-Plan PlanOf(const char* shape, uint32_t rate_kbit = 0) {
-  Plan plan = MakePlan(DeclareShape(ParseShape(shape).value(), 1000).value(), {}).value();
+Plan PlanAtRate(const char* shape, uint32_t rate_kbit) {
+  Plan plan = PlanOf(shape);
   for (PlanNode& node : plan.nodes) {
     for (Interface& interface : node.interfaces) interface.rate_kbit = rate_kbit;
   }
@@ -111,7 +112,7 @@ TEST(Schedule, EveryOptionIsReadAndSaysWhatIsWrong) {
 
 TEST(Schedule, APercentageIsOfTheRateOrOfTheDeclaredSpeed) {
   EXPECT_EQ(ChangeOf(PlanOf("chain:2"), FaultKind::kSlow, "A-B=1%@0").to.rate_kbit, 10000u);
-  EXPECT_EQ(ChangeOf(PlanOf("chain:2", 50000), FaultKind::kSlow, "A-B=2.5%@0").to.rate_kbit, 1250u);
+  EXPECT_EQ(ChangeOf(PlanAtRate("chain:2", 50000), FaultKind::kSlow, "A-B=2.5%@0").to.rate_kbit, 1250u);
   EXPECT_EQ(ChangeOf(PlanOf("chain:2"), FaultKind::kSlow, "A-B=500kbit@0").to.rate_kbit, 500u);
   EXPECT_EQ(ChangeOf(PlanOf("chain:2"), FaultKind::kSlow, "A-B=2gbit@0").to.rate_kbit, 2000000u);
   Plan unknown = PlanOf("chain:2");
@@ -135,7 +136,7 @@ TEST(LinkState, FaultsBecomeCommands) {
 }
 
 TEST(LinkState, HealUndoesEverything) {
-  const Plan plan = PlanOf("chain:2", 1000000);
+  const Plan plan = PlanAtRate("chain:2", 1000000);
   const LinkChange heal = ChangeOf(plan, FaultKind::kHeal, "A-B@0", {true, true, 10, 10000, 1400});
   EXPECT_EQ(heal.to, BuiltState(plan, heal.end));
   EXPECT_EQ(IpCommands(plan, heal),

@@ -49,20 +49,20 @@ Fabric Nodes(size_t count) {
   return out;
 }
 
-void Cable(Fabric& fabric, size_t a, size_t b) {
+void LayCable(Fabric& fabric, size_t a, size_t b) {
   const std::string number = std::to_string(fabric.links.size());
   Join(fabric, {a, "p" + number}, {b, "q" + number});
 }
 
 Fabric Chain(size_t count) {
   Fabric out = Nodes(count);
-  for (size_t i = 0; i + 1 < count; ++i) Cable(out, i, i + 1);
+  for (size_t i = 0; i + 1 < count; ++i) LayCable(out, i, i + 1);
   return out;
 }
 
 Fabric Ring(size_t count) {
   Fabric out = Chain(count);
-  Cable(out, count - 1, 0);
+  LayCable(out, count - 1, 0);
   return out;
 }
 
@@ -77,25 +77,25 @@ TEST(Shape, IsThatOfTheCables) {
   EXPECT_EQ(OrderOf(Chain(5)).shape, Shape::kChain);
   EXPECT_EQ(OrderOf(Ring(3)).shape, Shape::kRing);
   Fabric twins = Chain(3);
-  Cable(twins, 0, 1);
+  LayCable(twins, 0, 1);
   EXPECT_EQ(OrderOf(twins).shape, Shape::kChain);
   Fabric star = Nodes(4);
-  for (size_t i = 1; i < 4; ++i) Cable(star, 0, i);
+  for (size_t i = 1; i < 4; ++i) LayCable(star, 0, i);
   EXPECT_EQ(OrderOf(star).shape, Shape::kOther);
   Fabric pieces = Ring(3);
   pieces.nodes.push_back(pieces.nodes[0]);
   EXPECT_EQ(OrderOf(pieces).shape, Shape::kOther);
   Fabric two_rings = Nodes(6);
   for (size_t i : {0, 3}) {
-    for (size_t k = 0; k < 3; ++k) Cable(two_rings, i + k, i + (k + 1) % 3);
+    for (size_t k = 0; k < 3; ++k) LayCable(two_rings, i + k, i + (k + 1) % 3);
   }
   EXPECT_EQ(OrderOf(two_rings).shape, Shape::kOther);
   EXPECT_TRUE(OrderOf(Fabric{}).nodes.empty());
   // Nodes may be declared in any order: the line begins at its lesser end.
   Fabric shuffled = Nodes(4);
-  Cable(shuffled, 2, 0);
-  Cable(shuffled, 0, 3);
-  Cable(shuffled, 3, 1);
+  LayCable(shuffled, 2, 0);
+  LayCable(shuffled, 0, 3);
+  LayCable(shuffled, 3, 1);
   EXPECT_EQ(OrderOf(shuffled).nodes, (std::vector<size_t>{1, 3, 0, 2}));
 }
 
@@ -159,7 +159,7 @@ TEST(Drawing, ARingComesBack) {
 
 TEST(Drawing, AnythingElseIsListedAtBothEnds) {
   Fabric star = Nodes(5);
-  for (size_t i = 1; i < 4; ++i) Cable(star, 0, i);
+  for (size_t i = 1; i < 4; ++i) LayCable(star, 0, i);
   star.links[1].routed = star.links[1].last_resort = true;
   star.links[1].speed_mbit = 0;
   EXPECT_EQ(Ascii(star),
@@ -236,18 +236,18 @@ size_t Count(const std::string& text, const std::string& what) {
 std::vector<Fabric> Samples() {
   std::vector<Fabric> out = {Chain(1), Chain(3), Chain(13), Ring(4), Ring(9), Nodes(3)};
   Fabric star = Nodes(8);
-  for (size_t i = 1; i < 8; ++i) Cable(star, 0, i);
+  for (size_t i = 1; i < 8; ++i) LayCable(star, 0, i);
   out.push_back(star);
   Fabric grid = Nodes(12);
   for (size_t r = 0; r < 3; ++r) {
     for (size_t c = 0; c < 4; ++c) {
-      if (c < 3) Cable(grid, 4 * r + c, 4 * r + c + 1);
-      if (r < 2) Cable(grid, 4 * r + c, 4 * r + c + 4);
+      if (c < 3) LayCable(grid, 4 * r + c, 4 * r + c + 1);
+      if (r < 2) LayCable(grid, 4 * r + c, 4 * r + c + 4);
     }
   }
   out.push_back(grid);
   Fabric twins = Chain(3);
-  for (int i = 0; i < 3; ++i) Cable(twins, 0, 1);
+  for (int i = 0; i < 3; ++i) LayCable(twins, 0, 1);
   out.push_back(twins);
   Fabric lan = Chain(4);
   AddLan(lan);
@@ -257,7 +257,7 @@ std::vector<Fabric> Samples() {
     Fabric random = Nodes(count);
     for (size_t i = 1; i < count; ++i) {
       state = state * 6364136223846793005u + 1442695040888963407u;
-      Cable(random, i, (state >> 33) % i);
+      LayCable(random, i, (state >> 33) % i);
     }
     out.push_back(random);
   }
