@@ -4,7 +4,7 @@
 set -euo pipefail
 packages=(
   g++ clang clang-format clang-tidy libclang-rt-14-dev llvm cmake ninja-build ccache make binutils
-  libexpected-dev libcli11-dev nlohmann-json3-dev libfmt-dev libsodium-dev
+  libexpected-dev libcli11-dev nlohmann-json3-dev libfmt-dev libsodium-dev libibverbs-dev
   libgtest-dev libgmock-dev librapidcheck-dev libbenchmark-dev
   libboost-dev python3-prometheus-client
   iproute2 iperf3 nftables procps python3 python3-pip python3-pytest unzip gdb shellcheck git ca-certificates

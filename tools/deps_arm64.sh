@@ -7,7 +7,7 @@ to=${1:?usage: deps_arm64.sh FOLDER}
 "$(dirname "$0")/deps.sh" g++-aarch64-linux-gnu qemu-user
 
 libraries=(libexpected-dev libcli11-dev nlohmann-json3-dev libfmt-dev libfmt9 libgtest-dev libgmock-dev librapidcheck-dev
-           libsodium-dev)
+           libsodium-dev libibverbs-dev)
 wanted="${libraries[*]}"
 [ "$(cat "$to/packages" 2>/dev/null)" != "$wanted" ] || exit 0
 
