@@ -1,0 +1,126 @@
+// One reliable-connected queue pair with a completion queue of its own. Not thread-safe, the owner's lock guards it,
+// but for trouble(). Work is queued, then rung; nothing allocates or waits after Connect.
+//
+//   Create: INIT -> Connect: RTR, RTS -> a bad completion, or the end: ERR -> destroyed
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "base/clock.h"
+#include "relay/result.h"
+#include "transport/rdma/device.h"
+#include "transport/rdma/endpoint.h"
+#include "transport/rdma/gid_choice.h"
+
+namespace relay::transport::rdma {
+
+struct Depths {
+  uint32_t sends = 64, receives = 64;               // work requests outstanding
+  uint32_t pieces = 2;                              // of one work request
+  uint32_t inline_bytes = 64;                       // asked for; inline_bytes() says what there is
+  Duration hop_timeout = std::chrono::seconds(10);  // silence of the other side after which the hop is dead
+};
+
+// Registered memory here. The key is not looked at for inlined sends.
+struct Piece {
+  const void* data = nullptr;
+  uint32_t bytes = 0;
+  uint32_t local_key = 0;
+};
+
+// Registered memory on the other side.
+struct Remote {
+  uint64_t address = 0;
+  uint32_t key = 0;
+};
+
+enum class Work : uint8_t { kWrite, kSend, kRead, kReceive };
+
+struct Completion {
+  uint64_t id = 0;  // as posted
+  Work work{};
+  uint32_t bytes = 0;                 // kReceive: of the message or of the write that the immediate came with
+  std::optional<uint32_t> immediate;  // kReceive
+};
+
+struct SendOptions {
+  bool signaled = true;    // false: no completion; a later one tells that this is done too
+  bool inlined = false;    // the bytes are copied at Ring() and need no registration; at most inline_bytes()
+  bool solicited = false;  // wakes an other side that armed for solicited work only
+  std::optional<uint32_t> immediate = {};
+};
+
+struct WorkCounts {
+  uint64_t posted_sends = 0;     // work requests, of all kinds but receives
+  uint64_t posted_receives = 0;  // work requests
+  uint64_t doorbells = 0;        // chains of sends handed to the device
+  uint64_t receive_doorbells = 0;
+  uint64_t completions = 0;
+  uint64_t events = 0;  // wakings by the completion channel
+};
+
+class QueuePair {
+ public:
+  // In the state INIT: receives may be queued and rung before Connect.
+  static Result<std::unique_ptr<QueuePair>> Create(std::shared_ptr<Device> device, const Depths& depths);
+  // To the error state, then destroyed: no work request names any memory afterwards.
+  ~QueuePair();
+  QueuePair(const QueuePair&) = delete;
+  QueuePair& operator=(const QueuePair&) = delete;
+
+  // What the far side must know. Its gids are all of the port's, read now; none where they cannot be read.
+  Endpoint near() const;
+  // RTR, then RTS. `gids.near` is a position in what near() gave last. May take a second in the kernel where the far
+  // address does not resolve. A far side of another link layer is refused.
+  Status Connect(const Endpoint& far, const GidPair& gids);
+
+  // Room in the send queue, counting unsignaled ones until a later completion frees them, and queued ones.
+  bool HasRoom(uint32_t sends) const { return sends <= depths_.sends - (sends_queued_ - sends_done_); }
+  bool HasReceiveRoom(uint32_t receives) const {
+    return receives <= depths_.receives - (receives_queued_ - receives_done_);
+  }
+  uint32_t inline_bytes() const { return inline_bytes_; }
+  const Device& device() const { return *device_; }
+
+  // Queued; the caller asked HasRoom before. Up to depths.pieces; zero bytes are fine. The pieces' memory belongs to
+  // the device from here to the completion.
+  void Write(std::span<const Piece> pieces, Remote to, uint64_t id, const SendOptions& options);
+  void Read(const Piece& piece, Remote from, uint64_t id);
+  void Send(std::span<const Piece> pieces, uint64_t id, const SendOptions& options);
+  void Receive(std::span<const Piece> pieces, uint64_t id);
+  // All receives that are queued in one chain, then all sends in one chain: one doorbell each. After an error the queue
+  // pair is of no further use.
+  Status Ring();
+
+  // How many of `out` were filled. A bad completion is an error, after the good ones before it were given: its sentence
+  // names the device, the far queue pair, the status and what to check. It stays.
+  Result<size_t> Poll(std::span<Completion> out);
+
+  // The completion channel, for epoll. Arm, then Poll until nothing comes, then sleep; TakeEvents when readable.
+  int event_fd() const;
+  Status Arm(bool solicited_only = false);
+  void TakeEvents();
+
+  // What an asynchronous event said. Any thread.
+  std::optional<Error> trouble() const;
+  const WorkCounts& counts() const { return counts_; }
+
+ private:
+  struct Queues;  // the verbs objects and the arrays of work requests
+  QueuePair(std::shared_ptr<Device> device, const Depths& depths);
+  Status Start();
+
+  std::shared_ptr<Device> device_;
+  Depths depths_;
+  std::unique_ptr<Queues> queues_;
+  std::shared_ptr<Trouble> trouble_;
+  mutable Endpoint near_;
+  uint32_t inline_bytes_ = 0;
+  uint64_t sends_queued_ = 0, sends_done_ = 0, receives_queued_ = 0, receives_done_ = 0;
+  WorkCounts counts_;
+};
+
+}  // namespace relay::transport::rdma
