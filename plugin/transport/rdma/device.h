@@ -66,7 +66,7 @@ class Device : public std::enable_shared_from_this<Device> {
   // For the queue pairs. The addresses of the port, read now: at most kMaxGids, RoCE v2 first.
   Result<std::vector<Gid>> ReadGids() const;
   struct PortFacts {
-    bool active = false;
+    bool active = false, needs_global_header = false;
     uint16_t lid = 0, mtu = 1024;
   };
   Result<PortFacts> ReadPort() const;
@@ -91,7 +91,7 @@ class Device : public std::enable_shared_from_this<Device> {
   DeviceLimits limits_;
   std::atomic<bool> active_{false};
   std::atomic<uint32_t> speed_mbit_{0};
-  std::shared_ptr<MemoryCache> memory_;
+  std::unique_ptr<MemoryCache> memory_;
   std::unique_ptr<EventDesk> events_;
 };
 
@@ -99,10 +99,10 @@ class Device : public std::enable_shared_from_this<Device> {
 struct DeviceFacts {
   std::string name;
   uint8_t port = 1;
-  std::vector<std::string> netdevs;  // the interfaces that its addresses belong to
+  std::vector<std::string> netdevs = {};  // the interfaces that its addresses belong to
   bool infiniband = false, active = false;
   uint32_t speed_mbit = 0;
-  std::string why_not;  // a sentence where it cannot be used; then the fields above may be unknown
+  std::string why_not = {};  // a sentence where it cannot be used; then the fields above may be unknown
 };
 Result<std::vector<DeviceFacts>> ListDevices(const Verbs* verbs = nullptr);
 

@@ -33,8 +33,8 @@ struct Endpoint {
   uint32_t first_packet = 0;  // 24 bits: the packet sequence number that this side sends first, random
   bool infiniband = false;    // the link layer: addressed by lid; otherwise Ethernet, addressed by gids
   uint16_t lid = 0;
-  uint16_t mtu = 1024;    // bytes: 256, 512, 1024, 2048 or 4096
-  std::vector<Gid> gids;  // at most kMaxGids, empty entries left out
+  uint16_t mtu = 1024;         // bytes: 256, 512, 1024, 2048 or 4096
+  std::vector<Gid> gids = {};  // at most kMaxGids, empty entries left out
   // The acceptor's answer: which of the dialler's gids (position in the dialler's list) it pairs with which of its own.
   // kNoGid in both: the dialler's own offer.
   uint8_t chosen = kNoGid;

@@ -15,6 +15,8 @@
 #include "transport/rdma/endpoint.h"
 #include "transport/rdma/gid_choice.h"
 
+struct ibv_wc;
+
 namespace relay::transport::rdma {
 
 struct Depths {
@@ -24,7 +26,7 @@ struct Depths {
   Duration hop_timeout = std::chrono::seconds(10);  // silence of the other side after which the hop is dead
 };
 
-// Registered memory here. The key is not looked at for inlined sends.
+// Registered memory here. The key is not looked at where the bytes go inline.
 struct Piece {
   const void* data = nullptr;
   uint32_t bytes = 0;
@@ -47,8 +49,10 @@ struct Completion {
 };
 
 struct SendOptions {
-  bool signaled = true;    // false: no completion; a later one tells that this is done too
-  bool inlined = false;    // the bytes are copied at Ring() and need no registration; at most inline_bytes()
+  bool signaled = true;  // false: no completion; a later one tells that this is done too
+  // At most inline_bytes(): copied at Ring(), so the memory is free again and needed no registration. More: by its key,
+  // as if this were not set.
+  bool inlined = false;
   bool solicited = false;  // wakes an other side that armed for solicited work only
   std::optional<uint32_t> immediate = {};
 };
@@ -112,6 +116,10 @@ class QueuePair {
   struct Queues;  // the verbs objects and the arrays of work requests
   QueuePair(std::shared_ptr<Device> device, const Depths& depths);
   Status Start();
+  void Queue(Work work, std::span<const Piece> pieces, Remote remote, uint64_t id, const SendOptions& options);
+  std::optional<Completion> Take(const ibv_wc& completion);
+  void FailForGood(Error error);
+  tl::unexpected<Error> Failed();
 
   std::shared_ptr<Device> device_;
   Depths depths_;

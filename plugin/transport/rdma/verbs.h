@@ -6,6 +6,7 @@
 #pragma once
 #include <infiniband/verbs.h>
 
+#include <cerrno>
 #include <functional>
 
 #include "relay/result.h"
@@ -49,8 +50,13 @@ struct Verbs {
   std::function<const char*(ibv_event_type)> event_type_str;
 };
 
+// What calls that return a number return: an errno, or -1 with errno set, as the older ones do.
+inline int VerbsErrno(int returned) { return returned < 0 ? errno : returned; }
+
 // Loaded once per process and never unloaded. Any thread. Where the library is missing or too old, the error says what
 // to install; it is looked for once, and whoever asks again gets the same error, marked as told.
 Result<const Verbs*> LoadVerbs();
+// The table of another file. Not kept.
+Result<Verbs> LoadVerbsFrom(const char* file);
 
 }  // namespace relay::transport::rdma
