@@ -15,9 +15,12 @@
   C(send_calls,            "sendmsg calls on circuits")                              \
   C(receive_calls,         "recvmsg calls on circuits")                              \
   C(eager_messages,        "messages sent before their receive was posted")          \
+  C(rdma_bytes_sent,       "payload bytes that devices wrote into receivers' memory") \
+  C(rdma_bytes_received,   "payload bytes that senders' devices wrote into buffers here") \
   C(placed_bytes,          "bytes copied from a private buffer to the posted one")   \
   C(requests_cancelled,    "requests ended by deregMr, close or a dead circuit")     \
   C(relayed_bytes,         "bytes spliced through this agent")                       \
+  C(relayed_packets,       "packets that devices relayed from their slots")           \
   C(relay_copied_bytes,    "bytes that a relay copied in user space")                \
   C(splice_calls,          "splice calls of the relay")                              \
   C(circuits_opened,       "circuits this agent dialled, accepted or relayed")       \

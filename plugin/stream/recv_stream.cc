@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "stream/fit.h"
 #include "stream/placement.h"
 
 namespace relay::stream {
@@ -23,10 +24,7 @@ std::byte* RecvStream::EagerSlot(uint64_t message) {
 }
 
 Status RecvStream::CheckFits(uint64_t message) {
-  uint64_t total = ArrivalOf(message).total, capacity = RequestOf(message).size;
-  if (total <= capacity) return {};
-  return Fail(ErrorCode::kUsage, "a message of " + std::to_string(total) + " bytes meets a receive of " +
-                                     std::to_string(capacity) + ": the ranks disagree about the size of a collective");
+  return stream::CheckFits(ArrivalOf(message).total, RequestOf(message).size);
 }
 
 // Messages come in order and their parts without gaps: one circuit is one stream of bytes.
@@ -46,10 +44,7 @@ Status RecvStream::BeginMessage(const FrameHeader& header) {
 }
 
 Status RecvStream::OnCircuitFrame(const FrameHeader& header) {
-  if (header.type != FrameType::kData) {
-    return Fail(ErrorCode::kRemote, "frame type " + std::to_string(static_cast<int>(header.type)) +
-                                        " from a sender: the peer breaks the protocol");
-  }
+  if (header.type != FrameType::kData) return Misplaced(header);
   uint64_t due = whole_;
   while (due < posted() + kEagerMessages && ArrivalOf(due).whole) ++due;
   if (header.message != due)

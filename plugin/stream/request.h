@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "relay/lane.h"
+
 namespace relay::stream {
 
 class Stream;
@@ -16,6 +18,7 @@ struct Request {
   bool in_order = false;         // receive: the reader may be polling flags inside the payload
   std::byte* data = nullptr;     // the caller's; touched only while kPosted
   const void* region = nullptr;  // the registration it lies in, for deregMr
+  transport::MemoryKeys keys{};  // and what a device calls it
   uint64_t size = 0;             // send: bytes of the message; receive: capacity, then the bytes that came
   uint64_t message = 0;
 };
@@ -25,6 +28,7 @@ struct Buffer {
   std::byte* data = nullptr;
   uint64_t size = 0;
   const void* region = nullptr;
+  transport::MemoryKeys keys{};
 };
 
 }  // namespace relay::stream

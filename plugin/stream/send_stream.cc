@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "stream/fit.h"
+
 namespace relay::stream {
 
 bool SendStream::Push() {
@@ -32,17 +34,14 @@ Status SendStream::OnCircuitFrame(const FrameHeader& header) {
       RELAY_TRY(window_.OnCts(header.message, header.total));
       return header.message < posted() ? CheckFits(RequestOf(header.message)) : Status{};
     default:
-      return Fail(ErrorCode::kRemote, "frame type " + std::to_string(static_cast<int>(header.type)) +
-                                          " from a receiver: the peer breaks the protocol");
+      return Misplaced(header);
   }
 }
 
 // The receive that was posted for a message must take it whole.
 Status SendStream::CheckFits(const Request& request) const {
-  if (!window_.HasCts(request.message) || request.size <= window_.CapacityOf(request.message)) return {};
-  return Fail(ErrorCode::kUsage, "a message of " + std::to_string(request.size) + " bytes meets a receive of " +
-                                     std::to_string(window_.CapacityOf(request.message)) +
-                                     ": the ranks disagree about the size of a collective");
+  if (!window_.HasCts(request.message)) return {};
+  return stream::CheckFits(request.size, window_.CapacityOf(request.message));
 }
 
 Status SendStream::OnPosted(Request& request) { return CheckFits(request); }

@@ -194,15 +194,17 @@ bool Service::AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm) {
 
 void Service::Watch(uint64_t id, Entry& entry, const Stream::Attention& attention) {
   entry.stream->armed = true;
-  if (attention.fd < 0) {
-    entry.watched_fd = -1;  // closing it took it out of the epoll set
-    return;
+  WatchOnce(id, attention.fd, attention.wants_write, entry.watched_fd);
+  WatchOnce(id, attention.lane_fd, /*writable=*/false, entry.watched_lane_fd);
+}
+
+void Service::WatchOnce(uint64_t id, int fd, bool writable, int& watched) {
+  if (fd >= 0) {
+    epoll_event event{.events = EPOLLIN | EPOLLONESHOT, .data = {.u64 = id}};
+    if (writable) event.events |= EPOLLOUT;
+    epoll_ctl(epoll_.get(), watched == fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
   }
-  epoll_event event{.events = EPOLLIN | EPOLLONESHOT, .data = {.u64 = id}};
-  if (attention.wants_write) event.events |= EPOLLOUT;
-  int operation = entry.watched_fd == attention.fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-  epoll_ctl(epoll_.get(), operation, attention.fd, &event);
-  entry.watched_fd = attention.fd;
+  watched = fd;  // closing it took it out of the epoll set
 }
 
 // Drops what is finished and decides how long the next wait may be.

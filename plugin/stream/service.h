@@ -50,7 +50,7 @@ class Service {
   struct Entry {
     std::shared_ptr<Stream> stream;
     uint64_t calls_seen = 0;
-    int watched_fd = -1;
+    int watched_fd = -1, watched_lane_fd = -1;
     bool waits = true;
   };
 
@@ -65,6 +65,7 @@ class Service {
   // Drives the stream; false when it is finished and gone.
   bool AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm);
   void Watch(uint64_t id, Entry& entry, const Stream::Attention& attention);
+  void WatchOnce(uint64_t id, int fd, bool writable, int& watched);
   void Settle();
   const Clock& clock_;
   const Duration housekeeping_;

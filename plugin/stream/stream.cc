@@ -48,6 +48,7 @@ Result<Request*> Stream::Post(const Buffer& buffer, bool in_order) {
   request.data = buffer.data;
   request.size = buffer.size;
   request.region = buffer.region;
+  request.keys = buffer.keys;
   request.message = posted_++;
   if (Status s = OnPosted(request); !s) {
     Break(std::move(s).error());
@@ -85,7 +86,8 @@ void Stream::Finish(Request& request, uint64_t size) {
 
 // Receives (when asked to), queues what may go and hands it to the kernel, until nothing moves.
 Status Stream::DriveCircuit(bool receive) {
-  if (receive) {
+  RELAY_TRY(DriveLane());
+  if (receive && SocketIsDue()) {
     auto received = circuit_->Receive(*this);
     if (!received) return tl::unexpected(std::move(received).error());
   }
@@ -104,17 +106,32 @@ Status Stream::DriveCircuit(bool receive) {
 void Stream::Drive(bool receive) {
   if (!circuit_) return;
   if (Status s = DriveCircuit(receive); !s) {
-    bool orderly = close_received_ || (closed_ && close_sent_);
-    if (orderly) return circuit_.reset();
+    bool orderly = (close_received_ || (closed_ && close_sent_)) && !HasPosted();
+    if (orderly) return Drop();
     Error error = std::move(s).error();
     error.what += AdviceFor(error.sys_errno);
     return Break(std::move(error));
   }
-  if (close_sent_ && close_received_ && !circuit_->wants_write()) circuit_.reset();
+  if (close_sent_ && close_received_ && !circuit_->wants_write()) Drop();
+}
+
+// A device that moves the messages is looked at each time; a system call for the socket beside it each time would cost
+// more than all the rest.
+bool Stream::SocketIsDue() {
+  constexpr uint32_t kSkipped = 256;
+  if (!NeedsSocket() && !attending_ && ++socket_skipped_ < kSkipped) return false;
+  socket_skipped_ = 0;
+  return true;
+}
+
+void Stream::Drop() {
+  DropLane();
+  circuit_.reset();
 }
 
 bool Stream::QueueClose(CloseReason reason) {
-  close_sent_ = circuit_->QueueControl({.type = FrameType::kClose, .extra = static_cast<uint64_t>(reason)});
+  close_sent_ = circuit_->QueueControl(
+      {.type = FrameType::kClose, .message = finished_requests_, .extra = static_cast<uint64_t>(reason)});
   return close_sent_;
 }
 
@@ -143,7 +160,7 @@ void Stream::Break(Error error) {
   if (!closed_) RELAY_INFO("%s", error.what.c_str());
   failure_ = std::move(error);
   finished_requests_ = posted_;
-  circuit_.reset();
+  Drop();
 }
 
 // Breaks from this side, and tells the peer if a frame can still be sent whole.
@@ -175,9 +192,10 @@ void Stream::Close() {
 
 Status Stream::OnFrame(const FrameHeader& header) {
   frame_ = header;
+  heard_ = true;
   switch (header.type) {
     case FrameType::kClose:
-      return OnClose(static_cast<CloseReason>(header.extra));
+      return OnClose(header);
     case FrameType::kPing:
       pong_due_ = pong_due_ || header.extra == 0;
       return {};
@@ -193,9 +211,12 @@ Status Stream::OnFrameEnd() {
   return OnCircuitFrameEnd(frame_);
 }
 
-Status Stream::OnClose(CloseReason reason) {
-  if (reason == CloseReason::kAborted) return Fail(ErrorCode::kRemote, "the peer aborted it");
-  if (HasPosted()) {
+// The peer is done with so many messages. News of the last of them may still be on its way through a device.
+Status Stream::OnClose(const FrameHeader& header) {
+  if (static_cast<CloseReason>(header.extra) == CloseReason::kAborted) {
+    return Fail(ErrorCode::kRemote, "the peer aborted it");
+  }
+  if (HasPosted() && (posted_ > header.message || lane() == nullptr)) {
     return Fail(ErrorCode::kRemote,
                 "the peer closed it with " + std::to_string(posted_ - finished_requests_) + " requests unfinished");
   }
@@ -204,11 +225,21 @@ Status Stream::OnClose(CloseReason reason) {
   return {};
 }
 
+uint64_t Stream::Moved() { return circuit_->moved_bytes() + (lane() != nullptr ? lane()->moved() : 0); }
+
+// What a device reports from now on wakes whoever waits for its descriptor; what it has reported so far does not.
+void Stream::PrepareSleep() {
+  if (lane() == nullptr) return;
+  lane()->TakeEvents();
+  if (Status s = lane()->Arm(); !s) return Break(std::move(s).error());
+  Drive(/*receive=*/true);
+}
+
 void Stream::JudgeSilence(TimePoint now) {
   bool waiting = HasPosted();
-  if (!was_waiting_ || circuit_->moved_bytes() != moved_seen_) last_sign_ = last_ping_ = now;
+  if (!was_waiting_ || Moved() != moved_seen_) last_sign_ = last_ping_ = now;
   was_waiting_ = waiting;
-  moved_seen_ = circuit_->moved_bytes();
+  moved_seen_ = Moved();
   if (!waiting) return;
   if (now - last_sign_ > options_.recover_timeout) {
     return Break({ErrorCode::kRemote, 0,
@@ -224,15 +255,19 @@ void Stream::JudgeSilence(TimePoint now) {
 
 Stream::Attention Stream::Attend(TimePoint now, bool housekeeping, const std::function<void(const Attention&)>& watch) {
   const Turn turn(*this);
+  attending_ = true;
   Drive(/*receive=*/true);
+  if (circuit_) PrepareSleep();
   if (housekeeping && circuit_) JudgeSilence(now);
   if (closed_ && closed_at_ == TimePoint{}) closed_at_ = now;
-  if (closed_ && now - closed_at_ > options_.linger) circuit_.reset();
+  if (closed_ && now - closed_at_ > options_.linger) Drop();
+  attending_ = false;
   Attention a;
   a.finished = closed_ && !circuit_;
   a.waits = circuit_ && (closed_ || HasPosted());
   a.wants_write = circuit_ && circuit_->wants_write();
   a.fd = circuit_ ? circuit_->fd() : -1;
+  a.lane_fd = lane() != nullptr ? lane()->fd() : -1;
   watch(a);
   return a;
 }

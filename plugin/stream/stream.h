@@ -52,7 +52,8 @@ class Stream : protected circuit::FrameSink {
     bool finished = false;  // a remnant with nothing left to do
     bool waits = false;     // time matters: requests are outstanding or a remnant lingers
     bool wants_write = false;
-    int fd = -1;  // -1: no circuit
+    int fd = -1;       // -1: no circuit
+    int lane_fd = -1;  // -1: no lane
   };
   // Moves what can move, and judges deadlines when `housekeeping`. `watch` runs under the lock, so that the descriptor
   // is still this stream's; it may set `armed`.
@@ -74,6 +75,12 @@ class Stream : protected circuit::FrameSink {
   virtual Status OnCircuitFrameEnd(const FrameHeader& header) = 0;
   virtual std::span<std::byte> Space() = 0;
   virtual void OnSpaceFilled(size_t bytes) = 0;
+  // Where a device moves the messages: nothing else is asked about the lane once it was dropped.
+  virtual transport::Lane* lane() { return nullptr; }
+  virtual void DropLane() {}
+  virtual Status DriveLane() { return {}; }
+  // False: the socket tells of nothing but the end, and is read now and then.
+  virtual bool NeedsSocket() const { return true; }
 
   bool HasPosted() const { return finished_requests_ != posted_; }
   Request& RequestOf(uint64_t message) { return requests_[message % kMaxRequests]; }
@@ -83,6 +90,8 @@ class Stream : protected circuit::FrameSink {
   const StreamOptions& options() const { return options_; }
   Counters& counters() { return counters_; }
   uint64_t posted() const { return posted_; }  // messages posted so far
+  bool heard() const { return heard_; }        // a frame has come
+  void SayReady() { pong_due_ = true; }        // a frame for the peer
 
  private:
   Status OnFrame(const FrameHeader& header) final;
@@ -95,12 +104,16 @@ class Stream : protected circuit::FrameSink {
   void Enter();
   void Drive(bool receive);
   Status DriveCircuit(bool receive);
-  Status OnClose(CloseReason reason);
+  Status OnClose(const FrameHeader& header);
   void Break(Error error);
   std::string AdviceFor(int err) const;
   void Abort(Error error);
   void JudgeSilence(TimePoint now);
   bool QueueClose(CloseReason reason);
+  bool SocketIsDue();
+  void Drop();
+  void PrepareSleep();
+  uint64_t Moved();
 
   // A mutex goes to whoever is there when it is let go, and a thread that tests without pause nearly always is. Whoever
   // else wants the lock says so while it waits, and Test leaves it to them.
@@ -129,8 +142,10 @@ class Stream : protected circuit::FrameSink {
   uint64_t finished_requests_ = 0;  // messages below are done, failed or cancelled
   std::optional<Error> failure_;    // set once; the circuit is gone then
   FrameHeader frame_;               // being received
-  bool ping_due_ = false, pong_due_ = false;
-  bool closed_ = false;  // by the caller: this is a remnant
+  bool ping_due_ = false, pong_due_ = false, heard_ = false;
+  bool attending_ = false;       // the service thread drives
+  uint32_t socket_skipped_ = 0;  // drives since the socket was read
+  bool closed_ = false;          // by the caller: this is a remnant
   bool close_due_ = false, close_sent_ = false, close_received_ = false;
   bool close_told_ = false;  // to the caller, who went on posting
   CloseReason close_reason_ = CloseReason::kDone;

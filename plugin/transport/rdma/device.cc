@@ -98,8 +98,9 @@ Status Device::Start() {
   max_message_ = facts->port.max_message;
   active_ = facts->port.active;
   speed_mbit_ = facts->port.speed_mbit;
+  errno = 0;
   domain_ = verbs_->alloc_pd(context_);
-  if (!domain_) return FailErrno(ErrorCode::kSystem, name_ + " gives no protection domain");
+  if (!domain_) return FailErrno(ErrorCode::kSystem, name_ + " gives no protection domain", errno);
   if (verbs_->reg_dmabuf_mr) {
     // No buffer has this descriptor: whoever says so knows the call.
     errno = 0;

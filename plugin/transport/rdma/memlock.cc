@@ -23,6 +23,11 @@ std::string MemlockText() {
          "memlock=-1)";
 }
 
+std::string MemlockHint(int error) {
+  const std::string text = error == ENOMEM ? MemlockText() : "";
+  return text.empty() ? "" : " (" + text + ")";
+}
+
 Status CheckMemlock(uint64_t bytes) {
   if (bytes <= MemlockLimit()) return {};
   return Fail(ErrorCode::kSystem,

@@ -12,5 +12,8 @@ namespace relay::transport::rdma {
 Status CheckMemlock(uint64_t bytes);
 // "locked memory is limited to 8 MiB here: raise it (...)"; empty where there is no limit.
 std::string MemlockText();
+// For the sentence of a call that failed so: " (locked memory is limited ...)" after ENOMEM where there is a limit,
+// else empty. Not for registrations alone: kernels count a device's own queues too.
+std::string MemlockHint(int error);
 
 }  // namespace relay::transport::rdma

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstring>
 
 #include "base/log.h"
 #include "base/random.h"
+#include "transport/rdma/memlock.h"
 #include "transport/rdma/trouble.h"
 #include "transport/rdma/work_queues.h"
 
@@ -30,6 +32,12 @@ uint8_t TimeoutExponent(Duration hop_timeout) {
 }
 
 ibv_mtu CodedMtu(uint16_t bytes) { return static_cast<ibv_mtu>(std::bit_width(bytes) - 8); }
+
+// What a device did not give, right after it did not.
+tl::unexpected<Error> NotGiven(const std::string& device, const char* what) {
+  const int error = errno;
+  return FailErrno(ErrorCode::kSystem, device + " gives no " + what + MemlockHint(error), error);
+}
 
 std::string FarText(const Endpoint& far, size_t gid) {
   char number[16];
@@ -77,14 +85,14 @@ Status QueuePair::Start() {
   q.receive_pieces.resize(size_t{depths_.receives} * depths_.pieces);
 
   q.channel = verbs.create_comp_channel(device_->context());
-  if (!q.channel) return FailErrno(ErrorCode::kSystem, q.device + " gives no completion channel");
+  if (!q.channel) return NotGiven(q.device, "completion channel");
   const int flags = fcntl(q.channel->fd, F_GETFL);
   if (flags < 0 || fcntl(q.channel->fd, F_SETFL, flags | O_NONBLOCK) != 0) {
     return FailErrno(ErrorCode::kSystem, "the completions of " + q.device + " cannot be made non-blocking");
   }
   q.completions =
       verbs.create_cq(device_->context(), static_cast<int>(depths_.sends + depths_.receives), nullptr, q.channel, 0);
-  if (!q.completions) return FailErrno(ErrorCode::kSystem, q.device + " gives no completion queue");
+  if (!q.completions) return NotGiven(q.device, "completion queue");
 
   ibv_qp_init_attr wanted{};
   wanted.send_cq = wanted.recv_cq = q.completions;
@@ -100,7 +108,7 @@ Status QueuePair::Start() {
     wanted.cap.max_inline_data = 0;
     q.pair = verbs.create_qp(device_->domain(), &wanted);
   }
-  if (!q.pair) return FailErrno(ErrorCode::kSystem, q.device + " gives no queue pair");
+  if (!q.pair) return NotGiven(q.device, "queue pair");
   inline_bytes_ = wanted.cap.max_inline_data;
   device_->Watch(q.pair, q.completions, trouble_);
 

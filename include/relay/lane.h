@@ -1,0 +1,60 @@
+// How the messages of one circuit travel where devices move them from memory to memory. The circuit's socket stays
+// beside its lane: set-up, PING and CLOSE go over it. plugin/transport/rdma implements it.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include "relay/result.h"
+
+namespace relay::transport {
+
+// What a device calls a piece of registered memory; zeros where nothing needs it.
+struct MemoryKeys {
+  uint32_t local = 0, remote = 0;
+};
+
+// Of one message. Must stay as it is until the message is whole or the lane is gone.
+struct LaneBuffer {
+  std::byte* data = nullptr;
+  uint64_t size = 0;
+  MemoryKeys keys{};
+};
+
+// Not thread-safe: the connection's lock guards it. Never blocks, allocates nothing. An error is the end of the lane.
+class Lane {
+ public:
+  // Afterwards no device touches memory on its behalf.
+  virtual ~Lane() = default;
+
+  // What was queued goes to the device at once.
+  virtual Status Ring() = 0;
+  // To sleep: Arm, look at everything once more, wait for fd() to be readable, TakeEvents.
+  virtual int fd() const = 0;
+  virtual Status Arm() = 0;
+  virtual void TakeEvents() = 0;
+  // Grows whenever something has come or gone: a sign of life from the path.
+  virtual uint64_t moved() const = 0;
+};
+
+// Messages are numbered from 0 in the order of Start.
+class SendLane : public Lane {
+ public:
+  // How much the receive of this message takes, once it is posted. Asked in order, as often as one likes.
+  virtual Result<std::optional<uint64_t>> CapacityOf(uint64_t message) = 0;
+  // Queues the next message, which has its capacity. False: no room now.
+  virtual Result<bool> Start(const LaneBuffer& buffer) = 0;
+  // Messages below this one are whole at the receiver.
+  virtual Result<uint64_t> Whole() = 0;
+};
+
+// Messages are numbered from 0 in the order of Announce.
+class RecvLane : public Lane {
+ public:
+  // Queues the news that the next receive is posted. False: no room now.
+  virtual Result<bool> Announce(const LaneBuffer& buffer) = 0;
+  // The bytes of the next message that is whole, in order; each once.
+  virtual Result<std::optional<uint64_t>> NextWhole() = 0;
+};
+
+}  // namespace relay::transport

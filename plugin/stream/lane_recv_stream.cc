@@ -1,0 +1,30 @@
+#include "stream/lane_recv_stream.h"
+
+#include "stream/fit.h"
+
+namespace relay::stream {
+
+Status LaneRecvStream::DriveLane() {
+  while (true) {
+    auto size = lane_->NextWhole();
+    if (!size) return tl::unexpected(std::move(size).error());
+    if (!*size) break;
+    Request& request = RequestOf(whole_++);
+    RELAY_TRY(CheckFits(**size, request.size));
+    Finish(request, **size);
+    Add(counters().messages_received);
+    Add(counters().rdma_bytes_received, **size);
+  }
+  while (heard() && announced_ != posted()) {
+    const Request& request = RequestOf(announced_);
+    auto room = lane_->Announce({request.data, request.size, request.keys});
+    if (!room) return tl::unexpected(std::move(room).error());
+    if (!*room) break;
+    ++announced_;
+  }
+  return lane_->Ring();
+}
+
+Status LaneRecvStream::OnCircuitFrame(const FrameHeader& header) { return Misplaced(header); }
+
+}  // namespace relay::stream

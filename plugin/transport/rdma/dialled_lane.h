@@ -1,0 +1,16 @@
+// The sending end of a lane from the offer on: of the side that dials.
+#pragma once
+#include "relay/lane.h"
+#include "transport/rdma/hop_offer.h"
+
+namespace relay::transport::rdma {
+
+class DialledLane : public SendLane {
+ public:
+  // Before the other side is known: for OPEN.
+  virtual HopOffer offer() const = 0;
+  // With the answer of OPENED. Afterwards the neighbour may write.
+  virtual Status Connect(const HopOffer& far) = 0;
+};
+
+}  // namespace relay::transport::rdma

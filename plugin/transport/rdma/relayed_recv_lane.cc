@@ -1,0 +1,61 @@
+#include "transport/rdma/relayed_recv_lane.h"
+
+namespace relay::transport::rdma {
+
+Result<std::unique_ptr<RelayedRecvLane>> RelayedRecvLane::Make(std::shared_ptr<Device> device, const HopOffer& far,
+                                                               const DirectRecvLane::Addresses& addresses,
+                                                               Duration hop_timeout) {
+  if (far.slots == 0) return Fail(ErrorCode::kRemote, "the relay offers no slots");
+  auto channel = PacketChannel::Make(
+      std::move(device), {.sends = 64, .immediates = static_cast<uint32_t>(kLaneMessages), .hop_timeout = hop_timeout});
+  if (!channel) return tl::unexpected(std::move(channel).error());
+  RELAY_TRY((*channel)->Accept(far, addresses.near, addresses.far));
+  return std::unique_ptr<RelayedRecvLane>(new RelayedRecvLane(std::move(*channel)));
+}
+
+Result<bool> RelayedRecvLane::Announce(const LaneBuffer& buffer) {
+  if (announced_ == whole_ + kLaneMessages || !channel_->MaySend()) return false;
+  // Before the news of it leaves: the relay's immediate always meets a posted receive.
+  channel_->ExpectImmediate();
+  channel_->Send({.type = PacketType::kCts,
+                  .key = buffer.keys.remote,
+                  .message = announced_,
+                  .total = static_cast<uint32_t>(buffer.size),
+                  .address = reinterpret_cast<uint64_t>(buffer.data),
+                  .whole = whole_},
+                 nullptr, announced_);
+  ++announced_;
+  acknowledged_ = whole_;
+  return true;
+}
+
+// An acknowledgement of its own only where no CTS carries it.
+Status RelayedRecvLane::Ring() {
+  if (acknowledged_ != whole_ && channel_->MaySend()) {
+    channel_->Send({.type = PacketType::kAck, .whole = whole_}, nullptr, whole_);
+    acknowledged_ = whole_;
+  }
+  return channel_->Ring();
+}
+
+Result<std::optional<uint64_t>> RelayedRecvLane::NextWhole() {
+  if (next_ == count_) {
+    auto count = channel_->Poll(events_);
+    if (!count) return tl::unexpected(std::move(count).error());
+    next_ = 0;
+    count_ = *count;
+    moved_ += count_;
+  }
+  while (next_ != count_) {
+    const PacketChannel::Event& event = events_[next_++];
+    if (event.kind == PacketChannel::Event::Kind::kSent) continue;
+    if (event.kind != PacketChannel::Event::Kind::kImmediate || whole_ == announced_) {
+      return Fail(ErrorCode::kRemote, "a message out of order: the last relay breaks the protocol");
+    }
+    ++whole_;
+    return std::optional<uint64_t>(event.immediate);
+  }
+  return std::nullopt;
+}
+
+}  // namespace relay::transport::rdma

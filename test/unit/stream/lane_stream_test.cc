@@ -1,0 +1,193 @@
+// Connections whose messages a device moves: both ends over one socketpair and two devices made of code.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include "fake/lane_pair.h"
+#include "fake/stream_pair.h"
+#include "stream/lane_recv_stream.h"
+#include "stream/lane_send_stream.h"
+
+namespace relay::stream::lane_stream {
+namespace {
+
+using fake::Registered;
+using testing::HasSubstr;
+
+const TimePoint kNow{std::chrono::hours(1)};
+
+struct Pair {
+  Pair() {
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) std::abort();
+    const auto circuit = [&](int fd) {
+      return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0, 0}, "A ab--ba B",
+                                                counters);
+    };
+    sender = std::make_shared<LaneSendStream>(circuit(fds[0]), std::move(lanes.sender), fake::Options(), counters);
+    receiver = std::make_shared<LaneRecvStream>(circuit(fds[1]), std::move(lanes.receiver), fake::Options(), counters);
+  }
+  static Request* Post(Stream& stream, Registered& memory, size_t size, const void* region = nullptr) {
+    const auto b = memory.buffer(size);
+    auto r = stream.Post({b.data, size, region, b.keys}, false);
+    EXPECT_TRUE(r) << (r ? "" : r.error().what);
+    return r ? *r : nullptr;
+  }
+  void Attend(TimePoint now = kNow, bool housekeeping = false) {
+    auto nothing = [](const Stream::Attention&) {};
+    sender_left = sender->Attend(now, housekeeping, nothing);
+    receiver_left = receiver->Attend(now, housekeeping, nothing);
+  }
+  // Until it is done; the error's sentence, or empty.
+  std::string Finish(Request* request, uint64_t* size = nullptr) {
+    uint64_t bytes = 0;
+    for (int i = 0; i < 10000; ++i) {
+      auto progress = request->stream->Test(*request, bytes);
+      if (!progress) return progress.error().what;
+      if (size != nullptr) *size = bytes;
+      if (*progress == Progress::kDone) return "";
+      Attend();
+    }
+    return "never";
+  }
+
+  Counters counters;
+  fake::DirectLanes lanes;
+  std::shared_ptr<LaneSendStream> sender;
+  std::shared_ptr<LaneRecvStream> receiver;
+  Stream::Attention sender_left, receiver_left;
+};
+
+TEST(LaneStream, MessagesArriveInOrderWithTheirSizes) {
+  Pair pair;
+  for (size_t size : {0u, 1u, 4096u, 1000000u}) {
+    Registered from(*pair.lanes.a, size), to(*pair.lanes.b, size + 100);
+    const auto pattern = fake::Pattern(from.bytes.size(), 5);
+    std::copy(pattern.begin(), pattern.end(), from.bytes.begin());  // where it was registered
+    Request* r = Pair::Post(*pair.receiver, to, size + 100);
+    Request* s = Pair::Post(*pair.sender, from, size);
+    uint64_t got = 1;
+    EXPECT_EQ(pair.Finish(r, &got), "");
+    EXPECT_EQ(got, size);
+    EXPECT_EQ(pair.Finish(s), "");
+    EXPECT_TRUE(std::equal(from.bytes.begin(), from.bytes.begin() + static_cast<ptrdiff_t>(size), to.bytes.begin()));
+  }
+  EXPECT_EQ(pair.counters.rdma_bytes_sent, 1004097U);
+  EXPECT_EQ(pair.counters.rdma_bytes_received, 1004097U);
+  EXPECT_EQ(pair.counters.bytes_sent, 0U) << "nothing goes over the socket";
+}
+
+TEST(LaneStream, NothingIsAnnouncedBeforeTheSenderIsReady) {
+  Pair pair;
+  Registered to(*pair.lanes.b, 64);
+  Pair::Post(*pair.receiver, to, 64);
+  auto nothing = [](const Stream::Attention&) {};
+  pair.receiver->Attend(kNow, false, nothing);
+  EXPECT_EQ(pair.lanes.verbs.traffic().writes, 0U);
+  pair.sender->Attend(kNow, false, nothing);  // says so
+  pair.receiver->Attend(kNow, false, nothing);
+  EXPECT_EQ(pair.lanes.verbs.traffic().writes, 1U);
+}
+
+TEST(LaneStream, ThirtyTwoRequestsEachWay) {
+  Pair pair;
+  Registered from(*pair.lanes.a, 64 * kMaxRequests), to(*pair.lanes.b, 64 * kMaxRequests);
+  std::vector<Request*> all;
+  for (uint64_t i = 0; i < kMaxRequests; ++i) all.push_back(Pair::Post(*pair.receiver, to, 64));
+  for (uint64_t i = 0; i < kMaxRequests; ++i) all.push_back(Pair::Post(*pair.sender, from, 64));
+  EXPECT_EQ(Pair::Post(*pair.receiver, to, 64), nullptr);
+  for (Request* r : all) EXPECT_EQ(pair.Finish(r), "");
+}
+
+TEST(LaneStream, AMessageThatDoesNotFitIsTheUsersFault) {
+  Pair pair;
+  Registered from(*pair.lanes.a, 128), to(*pair.lanes.b, 64);
+  Request* r = Pair::Post(*pair.receiver, to, 64);
+  Request* s = Pair::Post(*pair.sender, from, 128);
+  EXPECT_THAT(pair.Finish(s), HasSubstr("disagree about the size"));
+  EXPECT_NE(pair.Finish(r), "");
+}
+
+TEST(LaneStream, ClosedOnBothSidesNothingIsLeft) {
+  Pair pair;
+  Registered from(*pair.lanes.a, 64), to(*pair.lanes.b, 64);
+  Request* r = Pair::Post(*pair.receiver, to, 64);
+  Request* s = Pair::Post(*pair.sender, from, 64);
+  EXPECT_EQ(pair.Finish(r), "");
+  EXPECT_EQ(pair.Finish(s), "");
+  pair.receiver->Close();
+  pair.Attend();
+  pair.sender->Close();
+  for (int i = 0; i < 10; ++i) pair.Attend();
+  EXPECT_TRUE(pair.sender_left.finished);
+  EXPECT_TRUE(pair.receiver_left.finished);
+  EXPECT_EQ(pair.lanes.verbs.live().queue_pairs, 0U);
+}
+
+// The receiver is done, and says so over the socket, before the sender's device has reported the last write.
+TEST(LaneStream, ACloseThatOvertakesTheDeviceIsNoFailure) {
+  Pair pair;
+  Registered from(*pair.lanes.a, 64), to(*pair.lanes.b, 64);
+  pair.Attend();
+  Request* r = Pair::Post(*pair.receiver, to, 64);
+  Request* s = Pair::Post(*pair.sender, from, 64);
+  EXPECT_EQ(pair.Finish(r), "");
+  pair.receiver->Close();
+  EXPECT_EQ(pair.Finish(s), "");
+}
+
+TEST(LaneStream, ACloseBeforeTheLastMessageIsAFailure) {
+  Pair pair;
+  Registered from(*pair.lanes.a, 64);
+  pair.Attend();
+  Request* s = Pair::Post(*pair.sender, from, 64);
+  pair.receiver->Close();
+  EXPECT_THAT(pair.Finish(s), HasSubstr("unfinished"));
+}
+
+TEST(LaneStream, APeerThatDiesIsNoticedByTheSocket) {
+  Pair pair;
+  Registered to(*pair.lanes.b, 64);
+  Request* r = Pair::Post(*pair.receiver, to, 64);
+  pair.Attend();
+  pair.sender.reset();
+  auto nothing = [](const Stream::Attention&) {};
+  pair.receiver->Attend(kNow, false, nothing);
+  uint64_t size = 0;
+  EXPECT_FALSE(r->stream->Test(*r, size));
+  EXPECT_EQ(pair.lanes.verbs.live().queue_pairs, 0U);
+}
+
+TEST(LaneStream, DeregisteredMemoryIsNamedByNoDevice) {
+  Pair pair;
+  Registered to(*pair.lanes.b, 64);
+  int region = 0;
+  Request* r = Pair::Post(*pair.receiver, to, 64, &region);
+  pair.Attend();
+  pair.receiver->CancelRegion(&region);
+  uint64_t size = 0;
+  EXPECT_FALSE(r->stream->Test(*r, size));
+  pair.Attend();
+  EXPECT_EQ(pair.lanes.verbs.live().queue_pairs, 0U) << "the peer's end, too, was told";
+}
+
+TEST(LaneStream, EveryBadCompletionEndsInASentence) {
+  for (int status = 1; status <= 22; ++status) {  // IBV_WC_LOC_LEN_ERR to IBV_WC_TM_ERR
+    Pair pair;
+    Registered from(*pair.lanes.a, 64), to(*pair.lanes.b, 64);
+    Request* r = Pair::Post(*pair.receiver, to, 64);
+    pair.Attend();
+    const auto queue_pairs = pair.lanes.verbs.queue_pairs();
+    for (uint32_t q : queue_pairs) pair.lanes.verbs.FailNext(q, static_cast<ibv_wc_status>(status));
+    Request* s = Pair::Post(*pair.sender, from, 64);
+    const std::string why = pair.Finish(s);
+    EXPECT_THAT(why, HasSubstr("connection with peer")) << status;
+    EXPECT_NE(why, "never");
+    EXPECT_NE(pair.Finish(r), "never");
+    pair.Attend();
+    EXPECT_EQ(pair.lanes.verbs.live().queue_pairs, 0U) << status;
+  }
+}
+
+}  // namespace
+}  // namespace relay::stream::lane_stream
