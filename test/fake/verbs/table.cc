@@ -223,33 +223,8 @@ void FillDeviceList(FakeVerbs::State& state) {
   };
 }
 
-}  // namespace
-
-bool IsPairEvent(ibv_event_type type) {
-  return (type >= IBV_EVENT_QP_FATAL && type <= IBV_EVENT_PATH_MIG_ERR) || type == IBV_EVENT_QP_LAST_WQE_REACHED;
-}
-
-void FillObjectCalls(FakeVerbs::State& state) {
-  FillDeviceList(state);
-  auto& table = state.table;
-  table.open_device = OpenDevice;
-  table.close_device = CloseDevice;
-  table.get_async_event = GetAsyncEvent;
-  table.ack_async_event = [&state](ibv_async_event* event) { AckAsyncEvent(state, event); };
-  table.query_device = QueryDevice;
-  table.query_port = QueryPort;
-  table.query_gid_table = QueryGidTable;
-  table.alloc_pd = AllocDomain;
-  table.dealloc_pd = DeallocDomain;
-  table.reg_mr = [](ibv_pd* domain, void* data, size_t size, int access) {
-    return RegisterHost("reg_mr", domain, data, size, static_cast<unsigned>(access));
-  };
-  table.reg_mr_iova2 = [](ibv_pd* domain, void* data, size_t size, uint64_t, unsigned access) {
-    return RegisterHost("reg_mr_iova2", domain, data, size, access);
-  };
-  table.reg_dmabuf_mr = RegisterDmaBuf;
-  table.dereg_mr = Deregister;
-  // The words of libibverbs, so that sentences read alike.
+// Those of libibverbs, so that sentences read alike.
+void FillWords(transport::rdma::Verbs& table) {
   table.wc_status_str = [](ibv_wc_status status) {
     static constexpr const char* kWords[] = {"success",
                                              "local length error",
@@ -297,6 +272,35 @@ void FillObjectCalls(FakeVerbs::State& state) {
                                              "GID table change"};
     return static_cast<size_t>(event) < std::size(kWords) ? kWords[event] : "unknown";
   };
+}
+
+}  // namespace
+
+bool IsPairEvent(ibv_event_type type) {
+  return (type >= IBV_EVENT_QP_FATAL && type <= IBV_EVENT_PATH_MIG_ERR) || type == IBV_EVENT_QP_LAST_WQE_REACHED;
+}
+
+void FillObjectCalls(FakeVerbs::State& state) {
+  FillDeviceList(state);
+  auto& table = state.table;
+  table.open_device = OpenDevice;
+  table.close_device = CloseDevice;
+  table.get_async_event = GetAsyncEvent;
+  table.ack_async_event = [&state](ibv_async_event* event) { AckAsyncEvent(state, event); };
+  table.query_device = QueryDevice;
+  table.query_port = QueryPort;
+  table.query_gid_table = QueryGidTable;
+  table.alloc_pd = AllocDomain;
+  table.dealloc_pd = DeallocDomain;
+  table.reg_mr = [](ibv_pd* domain, void* data, size_t size, int access) {
+    return RegisterHost("reg_mr", domain, data, size, static_cast<unsigned>(access));
+  };
+  table.reg_mr_iova2 = [](ibv_pd* domain, void* data, size_t size, uint64_t, unsigned access) {
+    return RegisterHost("reg_mr_iova2", domain, data, size, access);
+  };
+  table.reg_dmabuf_mr = RegisterDmaBuf;
+  table.dereg_mr = Deregister;
+  FillWords(table);
 }
 
 }  // namespace relay::fake

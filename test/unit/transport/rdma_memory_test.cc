@@ -145,6 +145,9 @@ TEST(RdmaMemory, NoMemoryNamesTheLimitAndHowToRaiseIt) {
   for (const char* part : {"limited to 64 KiB", "ulimit -l", "LimitMEMLOCK=infinity", "--ulimit memlock=-1"}) {
     EXPECT_THAT(memory.error().what, HasSubstr(part));
   }
+  // A device's own queues are locked too.
+  one.fake.FailCall("create_qp", ENOMEM, 1, 2);
+  EXPECT_THAT(QueuePair::Create(device, {}).error().what, HasSubstr("a0 port 1 gives no queue pair (locked memory is"));
   EXPECT_FALSE(CheckMemlock((64 << 10) + 1));
   EXPECT_THAT(CheckMemlock(1 << 20).error().what, HasSubstr("needs 1024 KiB of locked memory"));
   EXPECT_TRUE(CheckMemlock(64 << 10));
