@@ -21,6 +21,7 @@ struct Port {
   uint32_t speed_mbit = 0;                 // 0: unknown, ranks last
   PortKind kind = PortKind::kTcp;
   bool last_resort = false;                // the management LAN: a path takes it when nothing else leads there
+  bool infiniband = false;                 // of kind kRdma: its link layer; else Ethernet (RoCE)
 };
 
 struct Node {
@@ -39,7 +40,7 @@ struct Link {
   LinkEnd a, b;
   uint32_t speed_mbit = 0;                 // declared, else the slower known port's; 0: unknown, ranks last
   uint32_t latency_us = 0;                 // 0: unknown, ranks last among equals
-  PortKind kind = PortKind::kTcp;          // kRdma only when both ports are
+  PortKind kind = PortKind::kTcp;          // kRdma only when both ports are, of one link layer
   bool last_resort = false;                // one of its ports is, or the link is routed
   bool routed = false;                     // no common wire: reached through routers that are no nodes of the fabric
 };

@@ -137,8 +137,9 @@ class Reader {
   }
 
   Status ReadPort(const JsonValue& value, Node& node) {
-    RELAY_TRY(CheckObject(value, "a port",
-                          std::array<std::string_view, 5>{"name", "addresses", "speed", "kind", "last_resort"}));
+    RELAY_TRY(CheckObject(
+        value, "a port",
+        std::array<std::string_view, 6>{"name", "addresses", "speed", "kind", "link_layer", "last_resort"}));
     const JsonValue* name = Find(value, "name");
     if (!name) return Complain(value, "a port of node " + node.name + " has no \"name\"");
     Port port;
@@ -154,6 +155,7 @@ class Reader {
     RELAY_TRY(ReadAddresses(*addresses, label, port));
     if (const JsonValue* speed = Find(value, "speed")) RELAY_TRY(ReadNumber(*speed, "the speed", port.speed_mbit));
     if (const JsonValue* kind = Find(value, "kind")) RELAY_TRY(ReadKind(*kind, port.kind));
+    if (const JsonValue* layer = Find(value, "link_layer")) RELAY_TRY(ReadLinkLayer(*layer, label, port));
     if (const JsonValue* last = Find(value, "last_resort"))
       RELAY_TRY(ReadBoolean(*last, "last_resort", port.last_resort));
     node.ports.push_back(std::move(port));
@@ -187,6 +189,18 @@ class Reader {
       return Complain(value, "kind " + Quoted(value.text) + " is neither \"tcp\" nor \"rdma\"");
     }
     out = value.text == "rdma" ? PortKind::kRdma : PortKind::kTcp;
+    return {};
+  }
+
+  Status ReadLinkLayer(const JsonValue& value, const std::string& label, Port& port) const {
+    RELAY_TRY(CheckKind(value, JsonKind::kString, "the link layer"));
+    if (value.text != "ethernet" && value.text != "infiniband") {
+      return Complain(value, "link layer " + Quoted(value.text) + " is neither \"ethernet\" nor \"infiniband\"");
+    }
+    if (port.kind != PortKind::kRdma) {
+      return Complain(value, "port " + label + " has a link layer, but is not of kind \"rdma\"");
+    }
+    port.infiniband = value.text == "infiniband";
     return {};
   }
 

@@ -20,9 +20,10 @@ inline uint32_t SlowerOf(const Port& a, const Port& b) {
   return x == 0 || y == 0 ? std::max(x, y) : std::min(x, y);
 }
 
-// kRdma only when both are.
+// kRdma only when both are, of one link layer: queue pairs do not cross from InfiniBand to Ethernet, though IP may.
 inline PortKind CommonKind(const Port& a, const Port& b) {
-  return a.kind == PortKind::kRdma && b.kind == PortKind::kRdma ? PortKind::kRdma : PortKind::kTcp;
+  const bool both = a.kind == PortKind::kRdma && b.kind == PortKind::kRdma;
+  return both && a.infiniband == b.infiniband ? PortKind::kRdma : PortKind::kTcp;
 }
 
 inline uint32_t SpeedOfPorts(const Fabric& fabric, const Link& link) {

@@ -30,6 +30,7 @@ std::string PrintPort(const Port& port) {
   out += "]";
   if (port.speed_mbit != 0) out += ", \"speed\": " + std::to_string(port.speed_mbit);
   if (port.kind == PortKind::kRdma) out += ", \"kind\": \"rdma\"";
+  if (port.infiniband) out += ", \"link_layer\": \"infiniband\"";
   if (port.last_resort) out += ", \"last_resort\": true";
   return out + "}";
 }

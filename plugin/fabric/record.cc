@@ -15,7 +15,8 @@ constexpr uint8_t kRecordVersion = 1;
 constexpr size_t kEditionOffset = 1 + 8, kContentOffset = kEditionOffset + 16;
 
 enum RecordFlag : uint8_t { kDrainingFlag = 1 };
-enum PortFlag : uint8_t { kRdmaFlag = 1, kLastResortFlag = 2 };
+enum PortFlag : uint8_t { kRdmaFlag = 1, kLastResortFlag = 2, kInfinibandFlag = 4 };
+constexpr int kPortFlags = kRdmaFlag | kLastResortFlag | kInfinibandFlag;
 enum NeighbourFlag : uint8_t { kRoutedFlag = 1 };
 
 bool IsControl(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
@@ -46,8 +47,9 @@ SocketAddress GetAddress(ByteReader& in) {
 void PutPort(ByteWriter& out, const Port& port) {
   out.PutString(port.name);
   out.Put<uint32_t>(port.speed_mbit);
-  out.Put<uint8_t>(
-      static_cast<uint8_t>((port.kind == PortKind::kRdma ? kRdmaFlag : 0) | (port.last_resort ? kLastResortFlag : 0)));
+  out.Put<uint8_t>(static_cast<uint8_t>((port.kind == PortKind::kRdma ? kRdmaFlag : 0) |
+                                        (port.last_resort ? kLastResortFlag : 0) |
+                                        (port.infiniband ? kInfinibandFlag : 0)));
   out.Put<uint8_t>(static_cast<uint8_t>(port.addresses.size()));
   for (const SocketAddress& address : port.addresses) PutAddress(out, address);
 }
@@ -117,10 +119,14 @@ class RecordReader {
     if (!in_.ok()) return {};
     if (!IsName(port.name)) return Complain("has a port whose name is none");
     if (HasPort(record_, port.name)) return Complain("has port " + port.name + " twice");
-    if ((flags & ~(kRdmaFlag | kLastResortFlag)) != 0) return Complain("has unknown flags at port " + port.name);
+    if ((flags & ~kPortFlags) != 0) return Complain("has unknown flags at port " + port.name);
+    if ((flags & kInfinibandFlag) != 0 && (flags & kRdmaFlag) == 0) {
+      return Complain("has a link layer at port " + port.name + ", which is not RDMA-capable");
+    }
     if (addresses > kMaxPortAddresses) return Complain("has too many addresses at port " + port.name);
     port.kind = (flags & kRdmaFlag) != 0 ? PortKind::kRdma : PortKind::kTcp;
     port.last_resort = (flags & kLastResortFlag) != 0;
+    port.infiniband = (flags & kInfinibandFlag) != 0;
     for (size_t i = 0; i < addresses; ++i) {
       const SocketAddress address = GetAddress(in_);
       if (!in_.ok()) return {};
@@ -163,6 +169,7 @@ std::string Printable(std::string text, size_t most) {
 Port PortWithinBounds(const Port& port) {
   Port out = port;
   out.addresses.clear();
+  out.infiniband = port.infiniband && port.kind == PortKind::kRdma;
   for (const SocketAddress& address : port.addresses) {
     if (out.addresses.size() == kMaxPortAddresses) break;
     if (!address.empty() && !HasAddress(out, address)) out.addresses.push_back(address);

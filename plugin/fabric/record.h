@@ -51,7 +51,8 @@ inline constexpr size_t kMaxRecordBytes = size_t{256} * 1024;
 inline constexpr uint64_t kMaxEdition = uint64_t{1} << 62;
 
 // The same without what the bounds do not allow: ports whose names are none or given before, addresses that are
-// neither IPv4 nor IPv6 or given twice, neighbours of such ports or of the node itself, and whatever is too many.
+// neither IPv4 nor IPv6 or given twice, neighbours of such ports or of the node itself, the link layer of a port that
+// is not RDMA-capable, and whatever is too many.
 // What every DecodeRecord accepts; the edition and the node are the caller's.
 Record WithinBounds(Record record);
 

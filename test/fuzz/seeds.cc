@@ -118,6 +118,7 @@ void WriteLinkState() {
   record.agent_port = 21517;
   record.ports = {{"p", {*SocketAddress::Parse("10.0.0.2"), *SocketAddress::Parse("fe80::2")}, 1000}};
   record.ports[0].last_resort = true;
+  record.ports.push_back({"ib0", {*SocketAddress::Parse("10.0.1.2")}, 56000, PortKind::kRdma, false, true});
   record.neighbours = {{0, 1, "p", 5, false}, {0, 3, "q", 0, true}};
   const SealedRecord sealed{EncodeRecord(record), {}, 1000};
   record.node = 1;

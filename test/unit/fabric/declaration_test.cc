@@ -56,6 +56,29 @@ TEST(Declaration, ALinkIsRdmaOnlyWhenBothPortsAre) {
   EXPECT_EQ(fabric.links[1].kind, PortKind::kTcp);
 }
 
+TEST(Declaration, TheLinkLayersOfAnRdmaLinkAgree) {
+  const auto fabric = [](const std::string& a, const std::string& b) {
+    return ParseFabric(R"({"version":1,"nodes":[
+      {"name":"A","ports":[{"name":"x","addresses":["1.1.1.1"],"kind":"rdma")" +
+                           a + R"(}]},
+      {"name":"B","ports":[{"name":"y","addresses":["1.1.1.2"])" +
+                           b + R"(,"kind":"rdma"}]}],
+      "links":[{"ends":["A/x","B/y"]}]})",
+                       "f")
+        .value();
+  };
+  const std::string infiniband = R"(,"link_layer":"infiniband")", ethernet = R"(,"link_layer":"ethernet")";
+  EXPECT_EQ(fabric(infiniband, infiniband).links[0].kind, PortKind::kRdma);
+  EXPECT_EQ(fabric(ethernet, "").links[0].kind, PortKind::kRdma) << "Ethernet is what is meant where nothing is said";
+  EXPECT_EQ(fabric(infiniband, "").links[0].kind, PortKind::kTcp);
+  const Fabric mixed = fabric(infiniband, ethernet);
+  EXPECT_TRUE(mixed.nodes[0].ports[0].infiniband);
+  EXPECT_FALSE(mixed.nodes[1].ports[0].infiniband);
+  const std::string text = PrintFabric(mixed);
+  EXPECT_THAT(text, HasSubstr(R"("kind": "rdma", "link_layer": "infiniband"})"));
+  EXPECT_EQ(PrintFabric(*ParseFabric(text, "printed")), text);
+}
+
 TEST(Declaration, WhatIsPrintedIsReadBackAsTheSame) {
   const Fabric fabric = Chain();
   const std::string text = PrintFabric(fabric);
@@ -110,7 +133,13 @@ INSTANTIATE_TEST_SUITE_P(
               "f.json:3: the speed 4294967296 is more than 4294967295"},
         Wrong{"{\"version\":1,\"nodes\":[{\"name\":\"A\",\"ports\":[\n{\"name\":\"x\",\"addresses\":[\"1.1.1.1\"],\n"
               "\"kind\":\"ib\"}]}]}",
-              "f.json:3: kind \"ib\" is neither \"tcp\" nor \"rdma\""}));
+              "f.json:3: kind \"ib\" is neither \"tcp\" nor \"rdma\""},
+        Wrong{"{\"version\":1,\"nodes\":[{\"name\":\"A\",\"ports\":[\n{\"name\":\"x\",\"addresses\":[\"1.1.1.1\"],\n"
+              "\"kind\":\"rdma\",\"link_layer\":\"ib\"}]}]}",
+              "f.json:3: link layer \"ib\" is neither \"ethernet\" nor \"infiniband\""},
+        Wrong{"{\"version\":1,\"nodes\":[{\"name\":\"A\",\"ports\":[\n{\"name\":\"x\",\"addresses\":[\"1.1.1.1\"],\n"
+              "\"link_layer\":\"infiniband\"}]}]}",
+              "f.json:3: port A/x has a link layer, but is not of kind \"rdma\""}));
 
 TEST(Declaration, AnAddressIsAnAddress) {
   for (const char* wrong : {"\"10.0.0.1/24\"", "\"eth0\"", "\"fe80::1%eth0\"", "\"\"", "\"10.0.0.256\""}) {

@@ -88,6 +88,23 @@ TEST(MakeGraph, ALinkIsALastResortWhenOneOfItsPortsIs) {
   EXPECT_FALSE(GraphOf(records, 1).links[0].routed);
 }
 
+TEST(MakeGraph, ALinkIsRdmaWhenBothPortsAreOfOneLinkLayer) {
+  std::vector<Record> records = {RecordOf(1, {2}), RecordOf(2, {1})};
+  Port &a = records[0].ports[0], &b = records[1].ports[0];
+  const auto kind = [&] { return GraphOf(records, 1).links.at(0).kind; };
+  a.kind = PortKind::kRdma;
+  EXPECT_EQ(kind(), PortKind::kTcp);
+  b.kind = PortKind::kRdma;
+  EXPECT_EQ(kind(), PortKind::kRdma);
+  a.infiniband = true;
+  EXPECT_EQ(kind(), PortKind::kTcp) << "IP may lead from the one to the other, queue pairs do not";
+  b.infiniband = true;
+  EXPECT_EQ(kind(), PortKind::kRdma);
+  const Fabric fabric = GraphOf(records, 2);
+  EXPECT_TRUE(fabric.nodes[0].ports[0].infiniband);
+  EXPECT_EQ(ParseFabric(PrintFabric(fabric), "printed")->links[0].kind, PortKind::kRdma);
+}
+
 TEST(MakeGraph, HoldsWhatIsJoinedToItself) {
   const std::vector<Record> records = {RecordOf(1, {2}), RecordOf(2, {1}), RecordOf(3, {4}), RecordOf(4, {3}),
                                        RecordOf(5, {})};
@@ -174,6 +191,7 @@ std::vector<Record> ArbitraryRecords() {
       record.ports.push_back(PortOf(port, *rc::gen::elementOf(addresses), *rc::gen::element<uint32_t>(0, 10, 100)));
       record.ports.back().last_resort = *rc::gen::arbitrary<bool>();
       record.ports.back().kind = *rc::gen::element(PortKind::kTcp, PortKind::kRdma);
+      record.ports.back().infiniband = record.ports.back().kind == PortKind::kRdma && *rc::gen::arbitrary<bool>();
     }
     records.push_back(record);
   }

@@ -46,6 +46,23 @@ TEST(FindPath, PrefersRdmaToWidthAndWidthToLengthAndLengthToLatency) {
   EXPECT_THAT(FindPath(latency.fabric(), 0, 3)->links, ElementsAre(2, 3)) << "unknown latency ranks last";
 }
 
+TEST(FindPath, WithOneTcpLinkAPathIsTcpAndRanksAsOne) {
+  FabricMaker maker(5);
+  const PortKind rdma = PortKind::kRdma;
+  maker.Join(0, 1, 200000, 1, rdma).Join(1, 2, 200000, 1).Join(2, 4, 200000, 1, rdma);
+  const Path mixed = FindPath(maker.fabric(), 0, 4).value();
+  EXPECT_THAT(mixed.links, ElementsAre(0, 1, 2));
+  EXPECT_FALSE(mixed.rdma);
+  EXPECT_TRUE(FindPath(maker.fabric(), 0, 1)->rdma) << "its first link alone is";
+  maker.Join(0, 4, 200000, 9);
+  EXPECT_THAT(FindPath(maker.fabric(), 0, 4)->links, ElementsAre(3)) << "no better than TCP all the way, and longer";
+  maker.Join(0, 3, 10, 9, rdma).Join(3, 4, 10, 9, rdma);
+  const Path whole = FindPath(maker.fabric(), 0, 4).value();
+  EXPECT_THAT(whole.links, ElementsAre(4, 5)) << "RDMA all the way, however narrow";
+  EXPECT_TRUE(whole.rdma);
+  EXPECT_FALSE(FindPathWithout(maker.fabric(), 0, 4, whole.links)->rdma);
+}
+
 TEST(FindPath, TakesAShortNarrowPrefixWhereTheRestIsNarrowAnyway) {
   FabricMaker maker(5);
   maker.Join(0, 1, 10).Join(0, 2, 100).Join(2, 3, 100).Join(3, 1, 100).Join(1, 4, 10);

@@ -22,6 +22,7 @@ Record Whole() {
   record.draining = true;
   record.ports = {PortOf("eth0", "10.0.0.1", 200000), PortOf("lan", "fe80::1", 0)};
   record.ports[0].kind = PortKind::kRdma;
+  record.ports[0].infiniband = true;
   record.ports[0].addresses.push_back(*SocketAddress::Parse("fe80::2"));
   record.ports[1].last_resort = true;
   record.neighbours = {{0, 2, "eth1", 12, false}, {1, 3, "lan", 0, true}};
@@ -48,6 +49,8 @@ TEST(RecordCodec, GivesBackEveryField) {
   ASSERT_EQ(again.ports.size(), 2u);
   EXPECT_EQ(again.ports[0].name, "eth0");
   EXPECT_EQ(again.ports[0].kind, PortKind::kRdma);
+  EXPECT_TRUE(again.ports[0].infiniband);
+  EXPECT_FALSE(again.ports[1].infiniband);
   EXPECT_EQ(again.ports[0].speed_mbit, 200000u);
   ASSERT_EQ(again.ports[0].addresses.size(), 2u);
   EXPECT_EQ(again.ports[0].addresses[0].HostText(), "10.0.0.1");
@@ -70,6 +73,27 @@ TEST(RecordCodec, ItsBytesAreAgreedUpon) {
                             0, 0, 1, 0, 'A', 1, 0, '0', 3, 4, 0, 1, 1, 0, 'p', 5, 0, 0,   0, 0, 1, 4, 1,
                             2, 3, 4, 1, 0,   0, 0, 9,   0, 0, 0, 0, 0, 0, 0,   1, 0, 'q', 6, 0, 0, 0, 1};
   EXPECT_TRUE(std::ranges::equal(EncodeRecord(record), std::as_bytes(std::span(golden))));
+}
+
+// Of the record above the byte of its port's flags: agents that know no link layers read and write the first two.
+TEST(RecordCodec, ALinkLayerIsOneFlagMoreThatEthernetDoesNotNeed) {
+  Record record;
+  record.node = 1;
+  record.edition = {1, 1};
+  record.ports = {PortOf("p", "1.2.3.4", 5)};
+  const size_t flags = 1 + 8 + 16 + 2 + 2 + 2 + 1 + 1 + (2 + 1) + 4;
+  const auto flags_of = [&] { return std::to_integer<int>(EncodeRecord(record)[flags]); };
+  EXPECT_EQ(flags_of(), 0);
+  record.ports[0].kind = PortKind::kRdma;
+  EXPECT_EQ(flags_of(), 1);
+  EXPECT_FALSE(DecodeRecord(EncodeRecord(record))->ports[0].infiniband) << "as such agents say it: RoCE";
+  record.ports[0].infiniband = true;
+  EXPECT_EQ(flags_of(), 5);
+  auto bytes = EncodeRecord(record);
+  bytes[flags] = std::byte{4};
+  EXPECT_THAT(Refusal(bytes), HasSubstr("a link layer at port p, which is not RDMA-capable"));
+  bytes[flags] = std::byte{8};
+  EXPECT_THAT(Refusal(bytes), HasSubstr("unknown flags at port p"));
 }
 
 TEST(RecordCodec, EveryCutAndEveryByteTooManyIsRefused) {
@@ -203,6 +227,7 @@ TEST(WithinBounds, LeavesOutWhatNobodyWouldBelieve) {
   record.build = std::string(100, 'b');
   record.ports.insert(record.ports.begin(), PortOf("no name", "1.1.1.1"));
   record.ports.push_back(PortOf("eth0", "1.1.1.2"));
+  record.ports[2].infiniband = true;  // of "lan", which is tcp
   record.ports[1].addresses.push_back(record.ports[1].addresses[0]);
   record.ports[1].addresses.push_back({});
   record.neighbours = {{0, 2, "x", 0, false},
@@ -218,6 +243,8 @@ TEST(WithinBounds, LeavesOutWhatNobodyWouldBelieve) {
   ASSERT_EQ(kept.ports.size(), 2u);
   EXPECT_EQ(kept.ports[0].name, "eth0");
   EXPECT_EQ(kept.ports[0].addresses.size(), 2u);
+  EXPECT_TRUE(kept.ports[0].infiniband);
+  EXPECT_FALSE(kept.ports[1].infiniband);
   EXPECT_THAT(kept.neighbours, ElementsAre(Neighbour{0, 2, "eth1", 0, false}, Neighbour{1, 5, "lan", 0, true}));
   EXPECT_EQ(kept.name.substr(0, 3), "abn");
   EXPECT_TRUE(Same(WithinBounds(Whole()), Whole())) << "what is within is left alone";
@@ -229,6 +256,10 @@ TEST(ContentOf, IsTheSameInAnotherEdition) {
   record.edition = {100, 1};
   const auto after = EncodeRecord(record);
   EXPECT_TRUE(std::ranges::equal(ContentOf(before), ContentOf(after)));
+  record.ports[0].kind = PortKind::kTcp;
+  record.ports[0].infiniband = false;
+  EXPECT_FALSE(std::ranges::equal(ContentOf(before), ContentOf(EncodeRecord(record)))) << "its device is gone";
+  record = Whole();
   record.agent_port = 1;
   EXPECT_FALSE(std::ranges::equal(ContentOf(before), ContentOf(EncodeRecord(record))));
 }
