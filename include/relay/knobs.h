@@ -37,6 +37,8 @@
     "payload bytes of one frame, a multiple of 128")                                \
   K(eager,           Bytes,   "16K",   0,    65536,    "NCCL_RELAY_EAGER",           \
     "largest message sent before its receive is posted")                            \
+  K(rdma,            Text,    "auto",  0,    4,        "NCCL_RELAY_RDMA",            \
+    "auto: RDMA over the ports that a verbs device is behind; off: TCP alone")      \
   K(agent,           Text,    "auto",  0,    4,        "NCCL_RELAY_AGENT",           \
     "auto: start an agent when none answers; off: never")                           \
   K(agent_log,       Text,    "",      0,    4096,     "NCCL_RELAY_AGENT_LOG",       \

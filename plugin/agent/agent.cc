@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "agent/discovery/link_hardware.h"
 #include "agent/refusal.h"
 #include "base/log.h"
 
@@ -19,6 +18,30 @@ constexpr Duration kDrainPause = std::chrono::milliseconds(50);
 constexpr Duration kSurveyPatience = std::chrono::milliseconds(800);
 // An answer is text of many packets; a node's part of a survey is one message.
 constexpr size_t kMostFlows = size_t{1} << 20, kMostSurveyed = 30000;
+
+std::string DescribeDeclared(const LocalNode& node) {
+  std::string out = "the fabric is declared: nothing is discovered";
+  for (size_t i = 0; i < node.verbs.size(); ++i) {
+    const std::string line = VerbsText(node.declared_ports[i].name, node.verbs[i]);
+    if (!line.empty()) out += "\n" + line;
+  }
+  return out;
+}
+
+// Says aloud what a declared port lacks.
+void LookUpVerbs(LocalNode& node, fabric::PathTable& paths) {
+  const fabric::Fabric before = node.fabric;
+  if (LookUpDeclared(node)) paths.Changed(before, node.fabric);
+  for (size_t i = 0; i < node.verbs.size(); ++i) {
+    const std::string text = VerbsText(node.declared_ports[i].name, node.verbs[i]);
+    const bool lacks = node.declared_ports[i].kind == fabric::PortKind::kRdma && !node.verbs[i].port && node.rdma;
+    if (lacks) {
+      RELAY_WARN("%s; its links count as tcp for circuits of this node", text.c_str());
+    } else if (!text.empty()) {
+      RELAY_INFO("%s", text.c_str());
+    }
+  }
+}
 
 }  // namespace
 
@@ -76,6 +99,7 @@ relay::Status Agent::StartDeclared() {
       doors.push_back({node_.InterfaceOf(port), address.WithPort(node_.port)});
     }
   }
+  LookUpVerbs(node_, paths_);
   return acceptor_.Listen(doors);
 }
 
@@ -103,12 +127,7 @@ control::Welcome Agent::MakeWelcome() const {
   welcome.port = node_.port;
   welcome.agreement = node_.declared ? node_.agreement : 0;
   welcome.auto_started = options_.auto_started;
-  uint32_t speed = 0;
-  for (size_t i = 0; i < node_.interfaces.size(); ++i) {
-    const uint32_t known = node_.node().ports[i].speed_mbit;
-    speed = std::max(speed, known != 0 ? known : LinkSpeed(node_.interfaces[i]));
-  }
-  welcome.devices = {{"relay0", "", speed}};
+  welcome.devices = DevicesOf(node_);
   if (live_) welcome.addresses = live_->Reachable();
   return welcome;
 }
@@ -141,7 +160,8 @@ void Agent::WatchDrained() {
 
 void Agent::Reconfigure(Settings settings) {
   desk_.set_key(settings.key);
-  if (live_) live_->Reconfigure(settings.ifname, settings.peers, settings.key);
+  if (live_) return live_->Reconfigure(settings.ifname, settings.peers, settings.key);
+  LookUpVerbs(node_, paths_);
 }
 
 void Agent::WatchIdle() {
@@ -176,7 +196,7 @@ void Agent::OnQuery(ClientId client, uint64_t request, const std::string& questi
   if (question == "fabric") return session->Answer(request, fabric::PrintFabric(node_.fabric));
   if (question == "flows") return session->Answer(request, FlowsJson(kMostFlows));
   if (question == "discovery") {
-    return session->Answer(request, live_ ? live_->Describe() : "the fabric is declared: nothing is discovered");
+    return session->Answer(request, live_ ? live_->Describe() : DescribeDeclared(node_));
   }
   if (question == "transit") return session->Answer(request, std::to_string(relay_.size()));
   session->Send(

@@ -1,6 +1,7 @@
 #include "agent/live_fabric.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "agent/refusal.h"
@@ -14,6 +15,10 @@ constexpr char kRecordPurpose[] = "record", kHelloPurpose[] = "hello";
 constexpr Duration kSettleTime = std::chrono::seconds(1);
 // New measurements of latency alone are no news.
 constexpr Duration kMeasurePause = std::chrono::seconds(10);
+// The kernel puts an interface's address into the device's table of GIDs a moment after it has told of the address.
+constexpr Duration kGidsSettle = std::chrono::milliseconds(500);
+// How often it is looked whether verbs devices came or went, at a time when this agent is awake anyway.
+constexpr Duration kVerbsPause = std::chrono::seconds(4);
 
 std::string LinkName(const LocalNode& node, const SessionFacts& facts) {
   return node.name() + "/" + facts.near_port + " to " + facts.far_name + "/" + facts.far.port +
@@ -41,13 +46,15 @@ LiveFabric::LiveFabric(EventLoop& loop, LocalNode& node, Options options, Counte
 }
 
 LiveFabric::~LiveFabric() {
-  for (EventLoop::TimerId timer : {rebuild_, tick_, settle_, measured_}) loop_.Cancel(timer);
+  for (EventLoop::TimerId timer : {rebuild_, tick_, settle_, measured_, verbs_again_}) loop_.Cancel(timer);
 }
 
 Result<std::unique_ptr<LiveFabric>> LiveFabric::Start(EventLoop& loop, LocalNode& node, Options options,
                                                       Counters& counters, Hooks hooks) {
   std::unique_ptr<LiveFabric> live(new LiveFabric(loop, node, std::move(options), counters, std::move(hooks)));
   node.declared = false;
+  node.rdma = live->options_.rdma;
+  node.verbs_roots = live->options_.verbs_roots;
   node.fabric = {"discovered", {{live->options_.identity.node, live->options_.name, {}}}, {}};
   node.settled = loop.clock().Now();
   live->Publish();
@@ -110,12 +117,76 @@ Status LiveFabric::StartDiscovery() {
   return {};
 }
 
+bool LiveFabric::RdmaByEnvironment() {
+  const auto knobs = LoadKnobs([](const char* name) -> const char* { return getenv(name); }, nullptr);
+  return !knobs || knobs->rdma != "off";
+}
+
 void LiveFabric::OnPorts(const std::vector<fabric::Port>& ports) {
-  ports_ = ports;
+  found_ = ports;
+  LookUpVerbs();
+  SayVerbs(false);
   Publish();
   // At once: whoever hears of these ports may call.
   Rebuild();
   hooks_.ports();
+  if (verbs_devices_.empty()) return;
+  loop_.Cancel(verbs_again_);
+  verbs_again_ = loop_.After(kGidsSettle, [this] {
+    verbs_again_ = 0;
+    LookUpVerbsAgain();
+  });
+}
+
+void LiveFabric::LookUpVerbs() {
+  verbs_summary_ = VerbsSummary(node_.verbs_roots);
+  verbs_devices_ = verbs_summary_.empty() ? VerbsPorts() : VerbsPorts(node_.verbs_roots);
+  ports_ = found_;
+  std::vector<std::string> interfaces;
+  for (const fabric::Port& port : ports_) interfaces.push_back(port.name);
+  verbs_ = VerbsBehind(node_, verbs_devices_, ports_, interfaces);
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    if (!verbs_[i].port) continue;
+    ports_[i].kind = fabric::PortKind::kRdma;
+    ports_[i].infiniband = verbs_[i].port->infiniband;
+    if (ports_[i].speed_mbit == 0) ports_[i].speed_mbit = verbs_[i].speed_mbit;
+  }
+}
+
+void LiveFabric::LookUpVerbsAgain() {
+  LookUpVerbs();
+  SayVerbs(true);
+  FillVerbs();
+  Publish();
+}
+
+// What is not RDMA-capable at first may be so in a moment: that it is not is said when it has been so `for_good`.
+void LiveFabric::SayVerbs(bool for_good) {
+  for (size_t i = 0; i < ports_.size(); ++i) {
+    if (!verbs_[i].port && !for_good) continue;
+    std::string& told = verbs_told_[ports_[i].name];
+    const std::string text = VerbsText(ports_[i].name, verbs_[i]);
+    if (text == told) continue;
+    const bool lost = told.starts_with(ports_[i].name + " is rdma");
+    told = text;
+    if (text.empty()) {
+      if (lost) RELAY_WARN("%s is tcp: its RDMA device is gone", ports_[i].name.c_str());
+    } else if (verbs_[i].port || (!lost && (verbs_[i].doubtful || !node_.rdma))) {
+      RELAY_INFO("%s", text.c_str());
+    } else {
+      RELAY_WARN("%s", text.c_str());
+    }
+  }
+}
+
+// Ports of the graph are in another order than those that were found.
+void LiveFabric::FillVerbs() {
+  node_.verbs.clear();
+  for (const fabric::Port& port : node_.node().ports) {
+    const auto own =
+        std::find_if(ports_.begin(), ports_.end(), [&](const fabric::Port& p) { return p.name == port.name; });
+    node_.verbs.push_back(own == ports_.end() ? PortVerbs{} : verbs_[static_cast<size_t>(own - ports_.begin())]);
+  }
 }
 
 std::vector<Acceptor::Door> LiveFabric::Doors() const {
@@ -185,6 +256,7 @@ void LiveFabric::Rebuild() {
   node_.self = fabric::FindNode(node_.fabric, options_.identity.node).value_or(0);
   node_.interfaces.clear();
   for (const fabric::Port& port : node_.node().ports) node_.interfaces.push_back(port.name);
+  FillVerbs();
   const uint64_t agreement = fabric::AgreementHash(node_.fabric);
   if (agreement != std::exchange(node_.agreement, agreement)) {
     node_.settled = loop_.clock().Now();
@@ -225,11 +297,26 @@ void LiveFabric::CountHellos() {
 }
 
 void LiveFabric::Tick() {
+  const TimePoint now = loop_.clock().Now();
+  if (now >= verbs_due_) {
+    verbs_due_ = now + kVerbsPause;
+    if (VerbsSummary(node_.verbs_roots) != verbs_summary_) LookUpVerbsAgain();
+  }
   const TimePoint next = records_.Tick(loop_.clock().Now());
   SayWhenContested();
   RebuildSoon();
   const Duration wait = std::max<Duration>(next - loop_.clock().Now(), std::chrono::milliseconds(10));
   tick_ = loop_.After(wait, [this] { Tick(); });
+}
+
+std::string LiveFabric::Describe() const {
+  std::string out = discovery_->Describe();
+  const auto add = [&out](const std::string& line) {
+    if (!line.empty()) out += (out.empty() ? "" : "\n") + line;
+  };
+  for (size_t i = 0; i < ports_.size(); ++i) add(VerbsText(ports_[i].name, verbs_[i]));
+  for (const std::string& port : verbs_devices_.WithoutInterface()) add("not used: " + port);
+  return out;
 }
 
 std::string LiveFabric::WhyNotFound(NodeId node) const {

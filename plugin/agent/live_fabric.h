@@ -2,6 +2,7 @@
 // go round, and the graph that they describe goes into LocalNode. One thread, the agent's.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ class LiveFabric {
     std::string name;           // of this host
     std::string ifname, peers;  // as in DiscoveryOptions
     std::shared_ptr<const Key> key;
+    bool rdma = RdmaByEnvironment();
+    VerbsRoots verbs_roots = {};  // of sysfs and /dev
   };
   struct Hooks {
     std::function<void()> ports;                                     // the doors changed
@@ -52,7 +55,7 @@ class LiveFabric {
   void Leave() { discovery_->Leave(); }
   void Reconfigure(const std::string& ifname, const std::string& peers, std::shared_ptr<const Key> key);
   // For "status" and "discovery".
-  std::string Describe() const { return discovery_->Describe(); }
+  std::string Describe() const;
   const fabric::LinkState& records() const { return records_; }
   // Brings the counters of hellos up to date.
   void CountHellos();
@@ -62,7 +65,12 @@ class LiveFabric {
   Status StartDiscovery();
   fabric::LinkState::Hooks RecordHooks();
   SessionDesk::Hooks SessionHooks();
+  static bool RdmaByEnvironment();
   void OnPorts(const std::vector<fabric::Port>& ports);
+  void LookUpVerbs();
+  void LookUpVerbsAgain();
+  void SayVerbs(bool for_good);
+  void FillVerbs();
   void OnSessionUp(const SessionFacts& facts);
   void OnSessionDown(const SessionFacts& facts, const std::string& why);
   void OnRecords(SessionId session, const fabric::LinkStateMessage& message);
@@ -81,11 +89,17 @@ class LiveFabric {
   fabric::LinkState records_;
   std::unique_ptr<SessionDesk> sessions_;
   std::unique_ptr<Discovery> discovery_;
-  std::vector<fabric::Port> ports_;
+  std::vector<fabric::Port> found_;  // as discovery has them
+  std::vector<fabric::Port> ports_;  // with what is known of verbs devices
+  VerbsPorts verbs_devices_;
+  std::vector<PortVerbs> verbs_;  // beside ports_
+  std::string verbs_summary_;     // when they were looked up
+  TimePoint verbs_due_{};
+  std::map<std::string, std::string> verbs_told_;  // per port, in the log
   bool draining_ = false;
   bool contested_ = false;
   uint64_t built_version_ = 0;  // of records_, behind node_.fabric
-  EventLoop::TimerId rebuild_ = 0, tick_ = 0, settle_ = 0, measured_ = 0;
+  EventLoop::TimerId rebuild_ = 0, tick_ = 0, settle_ = 0, measured_ = 0, verbs_again_ = 0;
 };
 
 }  // namespace relay::agent

@@ -4,10 +4,13 @@
 #pragma once
 #include <compare>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "agent/discovery/verbs_ports.h"
+#include "relay/control.h"
 #include "relay/fabric.h"
 #include "relay/knobs.h"
 #include "transport/tcp/dial.h"
@@ -34,10 +37,16 @@ struct LocalNode {
   transport::tcp::HopOptions hop;
   std::vector<std::string> interfaces;                  // of each of its ports
   std::map<LinkKey, transport::tcp::DialTarget> reach;  // discovered: how each live link is dialled
+  bool rdma = true;                                     // NCCL_RELAY_RDMA
+  VerbsRoots verbs_roots;                               // where verbs devices are looked for
+  std::vector<PortVerbs> verbs;                         // of each of its ports, as looked up last
+  std::vector<fabric::Port> declared_ports;             // declared: this node's, as the file has them
 
   const fabric::Node& node() const { return fabric.nodes[self]; }
   const std::string& name() const { return node().name; }
   const std::string& InterfaceOf(size_t port_index) const { return interfaces[port_index]; }
+  // What queue pairs of this port are made on; nullopt: it is tcp on this node.
+  std::optional<VerbsPort> VerbsOf(size_t port_index) const;
   // "B", or the number in hex for a node that this fabric does not have.
   std::string NameOf(NodeId id) const;
   // "the declared fabric", "the discovered fabric": for sentences.
@@ -49,6 +58,25 @@ struct LocalNode {
 // Finds this node in the fabric by its addresses.
 Result<LocalNode> FindLocalNode(fabric::Fabric fabric, std::span<const fabric::LocalInterface> interfaces,
                                 const Knobs& knobs);
+
+// The verbs devices behind these ports, whose interfaces stand beside them; with the knob off, why none is used.
+std::vector<PortVerbs> VerbsBehind(const LocalNode& node, const VerbsPorts& devices,
+                                   std::span<const fabric::Port> ports, std::span<const std::string> interfaces);
+
+// Looks up what stands behind a declared node's ports. One that is declared as rdma and has no such device here counts
+// as tcp in this node's copy of the fabric, and so do its links: paths from here are what they can be. Other nodes are
+// not told: to them the declaration is what it is, and a circuit over such a port is the two ends' own affair.
+// True when the kind of a port is another than before.
+bool LookUpDeclared(LocalNode& node);
+
+// "eth1 is rdma: mlx5_0 port 1 (RoCE)", "eth1 is tcp: mlx5_0 port 1 is behind it, but ..."; empty where there is
+// nothing to say.
+std::string VerbsText(const std::string& port, const PortVerbs& verbs);
+
+// What NCCL is offered as NICs: one for each that is a PCI device and RDMA-capable, so that NCCL places GPUs near it;
+// else one without a place. A PCI device also means protocols that need the order of stores kept (LL128), which bytes
+// over TCP do not keep. Never empty.
+std::vector<control::DeviceInfo> DevicesOf(const LocalNode& node);
 
 // The end of a link that is this node's, and the other one; nullopt when the link is not this node's.
 struct LinkEnds {

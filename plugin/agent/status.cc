@@ -50,6 +50,18 @@ std::string ProcessesJson(const ControlServer& clients) {
   return out.Whole();
 }
 
+const char* KindText(fabric::PortKind kind) { return kind == fabric::PortKind::kRdma ? "rdma" : "tcp"; }
+
+// What an rdma port is made of, and why one that could be is not.
+void VerbsJson(const PortVerbs& verbs, JsonObject& out) {
+  if (verbs.port) {
+    out.Text("device", verbs.port->device).Number("device_port", verbs.port->port);
+    out.Text("link_layer", verbs.port->infiniband ? "infiniband" : "ethernet");
+  } else if (!verbs.why_not.empty()) {
+    out.Text("why_tcp", verbs.why_not);
+  }
+}
+
 std::string NeighboursJson(const fabric::Fabric& fabric, const fabric::LinkEnd& near) {
   JsonArray out;
   for (const fabric::Link& link : fabric.links) {
@@ -59,6 +71,7 @@ std::string NeighboursJson(const fabric::Fabric& fabric, const fabric::LinkEnd& 
     JsonObject neighbour;
     neighbour.Text("node", node.name).Text("port", node.ports[far.port].name);
     neighbour.Number("speed_mbit", link.speed_mbit).Number("latency_us", link.latency_us);
+    neighbour.Text("kind", KindText(link.kind));
     out.Add(neighbour.Flag("routed", link.routed).Flag("last_resort", link.last_resort).Whole());
   }
   return out.Whole();
@@ -76,7 +89,8 @@ std::string PortsJson(const LocalNode& node) {
     JsonObject told;
     told.Text("port", port.name).Text("interface", interface).Raw("addresses", addresses.Whole());
     told.Number("speed_mbit", port.speed_mbit);
-    told.Text("kind", port.kind == fabric::PortKind::kRdma ? "rdma" : "tcp").Flag("last_resort", port.last_resort);
+    told.Text("kind", KindText(port.kind)).Flag("last_resort", port.last_resort);
+    if (i < node.verbs.size()) VerbsJson(node.verbs[i], told);
     told.Flag("up", facts && facts->up).Raw("neighbours", NeighboursJson(node.fabric, {node.self, i}));
     out.Add(told.Whole());
   }

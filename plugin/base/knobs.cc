@@ -109,6 +109,9 @@ Status CheckWords(const Knobs& knobs) {
   if (knobs.agent != "auto" && knobs.agent != "off") {
     return Fail(ErrorCode::kUsage, "NCCL_RELAY_AGENT='" + knobs.agent + "' is neither auto nor off");
   }
+  if (knobs.rdma != "auto" && knobs.rdma != "off") {
+    return Fail(ErrorCode::kUsage, "NCCL_RELAY_RDMA='" + knobs.rdma + "' is neither auto nor off");
+  }
   if (knobs.log != "warn" && knobs.log != "info" && knobs.log != "trace") {
     return Fail(ErrorCode::kUsage, "NCCL_RELAY_LOG='" + knobs.log + "' is none of warn, info, trace");
   }
