@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "fabric/link_facts.h"
+#include "view/kind.h"
 #include "view/quantity.h"
 #include "view/segments.h"
 #include "view/shape.h"
@@ -49,7 +51,7 @@ class Drawer {
     } else {
       out += DrawLine(order);
     }
-    return out + DrawSegments() + DrawPaths();
+    return out + DrawSegments() + DrawTcpPorts() + DrawPaths();
   }
 
  private:
@@ -81,7 +83,7 @@ class Drawer {
     Row row;
     row.ports =
         port(near) + " -- " + (naming == Naming::kFarNode ? fabric_.nodes[far.node].name + "/" : "") + port(far);
-    row.speed = SpeedText(link.speed_mbit) + (link.kind == fabric::PortKind::kRdma ? " rdma" : " tcp");
+    row.speed = SpeedText(link.speed_mbit) + " " + KindText(link.kind);
     row.last_resort = link.last_resort;
     const auto note = [&row](const std::string& text) { row.notes += (row.notes.empty() ? "" : ", ") + text; };
     const LinkLoad* load = load_ == nullptr ? nullptr : &load_->links[link_index];
@@ -97,6 +99,8 @@ class Drawer {
     if (load != nullptr && load->down) note("DOWN");
     if (link.routed) note("routed");
     if (link.last_resort && !link.routed) note("last resort");
+    if (link.kind == fabric::PortKind::kRdma && fabric::PortAt(fabric_, near).infiniband) note("InfiniBand");
+    if (const std::string why = WhyTcp(fabric_, link); !why.empty()) note(why);
     return row;
   }
 
@@ -221,6 +225,14 @@ class Drawer {
       out += "\n  " + fabric_.nodes[segment].name + ", every port reaches every other" +
              (last_resort ? "; of last resort" : "") + "\n";
       for (const Row& row : rows) out += "  " + Mark(row) + "  " + RowText(row) + "\n";
+    }
+    return out;
+  }
+
+  std::string DrawTcpPorts() const {
+    std::string out;
+    for (const std::string& port : options_.tcp_ports) {
+      out += (out.empty() ? "\ncould be rdma, but is tcp\n  " : "  ") + options_.self + "/" + port + "\n";
     }
     return out;
   }

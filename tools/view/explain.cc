@@ -7,6 +7,7 @@
 #include <set>
 #include <tuple>
 
+#include "view/kind.h"
 #include "view/quantity.h"
 
 namespace relay::view {
@@ -88,8 +89,12 @@ std::string WhyNot(const Fabric& fabric, const Path& best, const Path& other) {
     return "last resort: " + first_link([](const Link& link) { return link.last_resort; }) + " is the management LAN";
   }
   if (best.rdma && !other.rdma) {
-    return "not RDMA-capable: " + first_link([](const Link& link) { return link.kind != fabric::PortKind::kRdma; }) +
-           " is tcp";
+    std::string why;
+    const std::string where = first_link([&](const Link& link) {
+      why = WhyTcp(fabric, link);
+      return link.kind != fabric::PortKind::kRdma;
+    });
+    return "not RDMA-capable: " + where + " is tcp" + (why.empty() ? "" : ", because " + why);
   }
   if (other.width_mbit != best.width_mbit) {
     const std::string where = first_link([&](const Link& link) { return link.speed_mbit == other.width_mbit; });

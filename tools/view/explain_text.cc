@@ -6,6 +6,7 @@
 #include "fabric/spelling.h"
 #include "view/explain.h"
 #include "view/json.h"
+#include "view/kind.h"
 #include "view/quantity.h"
 
 namespace relay::view {
@@ -70,7 +71,7 @@ Json PathJson(const Fabric& fabric, const Path& path) {
     links.push_back({{"ends", {end(link.a), end(link.b)}},
                      {"speed_mbit", link.speed_mbit},
                      {"latency_us", link.latency_us},
-                     {"kind", link.kind == fabric::PortKind::kRdma ? "rdma" : "tcp"},
+                     {"kind", KindText(link.kind)},
                      {"routed", link.routed},
                      {"last_resort", link.last_resort}});
   }

@@ -6,6 +6,7 @@
 #include "view/drawing.h"
 #include "view/explain.h"
 #include "view/json.h"
+#include "view/kind.h"
 #include "view/sight.h"
 #include "view/svg.h"
 
@@ -19,6 +20,7 @@ struct Sight {
   fabric::Fabric fabric;
   std::string declaration, self;
   view::FabricLoad load;
+  std::vector<std::string> tcp_ports;
 };
 
 Result<Sight> Look() {
@@ -37,6 +39,9 @@ Result<Sight> Look() {
   RELAY_TRY(fabric);
   out.fabric = std::move(*fabric);
   out.self = line->welcome().node_name;
+  auto tcp_ports = view::AskTcpPorts(*line);
+  RELAY_TRY(tcp_ports);
+  out.tcp_ports = std::move(*tcp_ports);
   out.load = view::LoadOf(out.fabric, view::RatesBetween(*before, *now));
   return out;
 }
@@ -51,6 +56,8 @@ std::string LiveJson(const Sight& sight) {
       return sight.fabric.nodes[at.node].name + "/" + sight.fabric.nodes[at.node].ports[at.port].name;
     };
     links.push_back({{"ends", {end(link.a), end(link.b)}},
+                     {"kind", view::KindText(link.kind)},
+                     {"why_tcp", view::WhyTcp(sight.fabric, link)},
                      {"known", load.known},
                      {"down", load.down},
                      {"onward_bits_s", load.a_to_b_bits_s},
@@ -70,6 +77,7 @@ std::string LiveJson(const Sight& sight) {
   out["links"] = std::move(links);
   out["paths"] = std::move(paths);
   out["silent"] = sight.load.silent;
+  out["tcp_ports"] = sight.tcp_ports;
   return view::Dump(out, 2) + "\n";
 }
 
@@ -82,10 +90,11 @@ Result<std::string> FabricText(FabricFormat format) {
   auto sight = Look();
   RELAY_TRY(sight);
   if (format == FabricFormat::kLive) return LiveJson(*sight);
-  if (format == FabricFormat::kSvg) return view::Svg(sight->fabric, &sight->load, sight->self);
+  if (format == FabricFormat::kSvg) return view::Svg(sight->fabric, &sight->load, sight->self, sight->tcp_ports);
   view::DrawingOptions options;
   options.glyphs = view::GlyphsHere();
   options.self = sight->self;
+  options.tcp_ports = sight->tcp_ports;
   return view::Draw(sight->fabric, &sight->load, options);
 }
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 
+#include "view/kind.h"
 #include "view/quantity.h"
 
 namespace relay::view {
@@ -119,8 +120,7 @@ class Composer {
   std::vector<std::string> FactsOf(size_t index) const {
     const Link& link = fabric_.links[index];
     const bool spoke = condensed_.IsSegment(link.b.node);
-    std::vector<std::string> lines = {SpeedText(link.speed_mbit) +
-                                      (link.kind == fabric::PortKind::kRdma ? " rdma" : "")};
+    std::vector<std::string> lines = {SpeedText(link.speed_mbit) + " " + KindText(link.kind)};
     if (link.routed && !spoke) lines.push_back("routed");
     if (link.last_resort && !link.routed && !spoke) lines.push_back("last resort");
     const LinkLoad* load = LoadAt(index);

@@ -38,6 +38,10 @@ std::string PortText(const Json& port) {
   if (TextAt(port, "interface") != out) out += " (" + TextAt(port, "interface") + ")";
   out = fmt::format("{:<12} {:<4} {:<13} {}", out, FlagAt(port, "up") ? "up" : "DOWN",
                     SpeedText(static_cast<uint32_t>(NumberAt(port, "speed_mbit"))), TextAt(port, "kind"));
+  if (const std::string device = TextAt(port, "device"); !device.empty()) {
+    out += fmt::format(" by {}/{}", device, NumberAt(port, "device_port"));
+    if (TextAt(port, "link_layer") == "infiniband") out += " (InfiniBand)";
+  }
   if (FlagAt(port, "last_resort")) out += ", last resort";
   size_t told = 0;
   for (const Json& neighbour : ListAt(port, "neighbours")) {
@@ -114,6 +118,7 @@ std::string StatusText(const Json& status, const Json& flows) {
   for (const Json& port : ListAt(status, "ports")) {
     out += Line(first ? "ports" : "", PortText(port));
     first = false;
+    if (const std::string why = TextAt(port, "why_tcp"); !why.empty()) out += Line("", "  " + why);
   }
   out += ProcessesText(status) + CircuitsText(status, flows);
   if (const uint64_t half_open = NumberAt(status, "half_open"); half_open > 0) {

@@ -6,6 +6,7 @@
 #include <numbers>
 #include <string_view>
 
+#include "view/kind.h"
 #include "view/quantity.h"
 #include "view/scene.h"
 
@@ -14,12 +15,13 @@ namespace {
 
 using fabric::Fabric;
 
-constexpr double kTitleHeight = 34;
+constexpr double kTitleHeight = 34, kFootLine = 18;
 
 // Labels bring their own ground, so that text is read on any page; lines are grey enough for both.
 constexpr char kStyle[] = R"(
   text { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: 11px; fill: #1f2933; }
   .title { font-size: 14px; fill: #7b8794; }
+  .foot { fill: #7b8794; }
   .node rect { fill: #2b5f8a; stroke: #9fb3c8; stroke-width: 1; }
   .node.self rect { stroke: #d9822b; stroke-width: 3; }
   .node text { font-size: 15px; font-weight: bold; fill: #ffffff; text-anchor: middle; }
@@ -88,8 +90,10 @@ std::string LinkSvg(const Fabric& fabric, const LinkDrawing& drawing, const Link
   std::string classes = "link";
   if (link.last_resort) classes += " last-resort";
   if (load != nullptr && load->down) classes += " down";
-  std::string out = fmt::format("  <g class=\"{}\">\n    <title>{}, {}</title>\n", classes,
-                                Escaped(fabric::LinkText(fabric, drawing.link)), SpeedText(link.speed_mbit));
+  const std::string why = WhyTcp(fabric, link);
+  std::string out = fmt::format("  <g class=\"{}\">\n    <title>{}, {} {}{}</title>\n", classes,
+                                Escaped(fabric::LinkText(fabric, drawing.link)), SpeedText(link.speed_mbit),
+                                KindText(link.kind), Escaped(why.empty() ? why : ": " + why));
   out += fmt::format("    <path d=\"M{:.1f} {:.1f} Q{:.1f} {:.1f} {:.1f} {:.1f}\" stroke-width=\"{:.1f}\"/>\n",
                      c.from.x, c.from.y, c.control.x, c.control.y, c.to.x, c.to.y, drawing.thickness);
   if (drawing.arrow_to > 0) out += ArrowSvg(c, drawing.arrow_to, true);
@@ -105,16 +109,23 @@ std::string NodeSvg(const Box& box, const std::string& name, const char* kind) {
 
 }  // namespace
 
-std::string Svg(const Fabric& fabric, const FabricLoad* load, const std::string& self) {
+std::string Svg(const Fabric& fabric, const FabricLoad* load, const std::string& self,
+                const std::vector<std::string>& tcp_ports) {
   const Condensed condensed = Condense(fabric, load);
   const Scene scene = Compose(condensed);
   std::string title = (fabric.name.empty() ? "fabric" : "fabric " + fabric.name) + ": " +
                       CountText(fabric.nodes.size(), "node") + ", " + CountText(fabric.links.size(), "link");
-  const double width = std::max(scene.width, static_cast<double>(title.size()) * 9 + 40);
+  double width = std::max(scene.width, static_cast<double>(title.size()) * 9 + 40);
+  std::vector<std::string> foot;
+  for (const std::string& port : tcp_ports) {
+    foot.push_back(self + "/" + port);
+    width = std::max(width, static_cast<double>(foot.back().size()) * kLabelChar + 40);
+  }
+  const double height = scene.height + kTitleHeight + static_cast<double>(foot.size()) * kFootLine;
   std::string out = fmt::format(
       "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" "
       "width=\"{0:.0f}\" height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\">\n",
-      width, scene.height + kTitleHeight);
+      width, height);
   out += "<title>" + Escaped(title) + "</title>\n<style>" + kStyle + "</style>\n";
   out += fmt::format("<text class=\"title\" x=\"20\" y=\"24\">{}</text>\n", Escaped(title));
   out += fmt::format("<g transform=\"translate({:.1f} {:.0f})\">\n", (width - scene.width) / 2, kTitleHeight);
@@ -131,7 +142,12 @@ std::string Svg(const Fabric& fabric, const FabricLoad* load, const std::string&
       if (!label->lines.empty()) out += LabelSvg(*label);
     }
   }
-  return out + "</g>\n</svg>\n";
+  out += "</g>\n";
+  for (size_t i = 0; i < foot.size(); ++i) {
+    const double below = static_cast<double>(foot.size() - i) * kFootLine;
+    out += fmt::format("<text class=\"foot\" x=\"20\" y=\"{:.0f}\">{}</text>\n", height - below, Escaped(foot[i]));
+  }
+  return out + "</svg>\n";
 }
 
 }  // namespace relay::view

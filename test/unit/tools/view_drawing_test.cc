@@ -196,6 +196,40 @@ TEST(Drawing, WhatFlowsStandsBesideTheLinkInTheDirectionOfReading) {
   EXPECT_NE(Ascii(chain, &load).find("DOWN"), std::string::npos);
 }
 
+// A chain A-B-C-D: RoCE, InfiniBand at one end alone, and an end without RDMA.
+Fabric MixedKinds() {
+  Fabric chain = Chain(4);
+  for (fabric::Node& node : chain.nodes) {
+    for (fabric::Port& port : node.ports) port.kind = fabric::PortKind::kRdma;
+  }
+  chain.nodes[1].ports[1].infiniband = true;
+  chain.nodes[3].ports[0].kind = fabric::PortKind::kTcp;
+  chain.links[0].kind = fabric::PortKind::kRdma;
+  return chain;
+}
+
+TEST(Drawing, SaysWhyALinkIsTcpAlthoughAnEndIsRdma) {
+  DrawingOptions options;
+  options.glyphs = Glyphs::kAscii;
+  options.self = "B";
+  options.tcp_ports = {"q9: mlx5_1 port 1 is behind it, but its state is DOWN"};
+  Fabric fabric = MixedKinds();
+  EXPECT_EQ(Draw(fabric, nullptr, options),
+            "fabric: 4 nodes, 3 links, a chain\n\n"
+            "  A\n"
+            "  |  p0 -- q0  10 Gbit/s rdma\n"
+            "  B  (this node)\n"
+            "  |  p1 -- q1  10 Gbit/s tcp   B/p1 is InfiniBand, C/q1 Ethernet\n"
+            "  C\n"
+            "  |  p2 -- q2  10 Gbit/s tcp   D/q2 is tcp\n"
+            "  D\n"
+            "\ncould be rdma, but is tcp\n"
+            "  B/q9: mlx5_1 port 1 is behind it, but its state is DOWN\n");
+  fabric.nodes[2].ports[0].infiniband = true;
+  fabric.links[1].kind = fabric::PortKind::kRdma;
+  EXPECT_NE(Draw(fabric, nullptr, options).find("p1 -- q1  10 Gbit/s rdma  InfiniBand\n"), std::string::npos);
+}
+
 TEST(Drawing, ALanBesideAChainIsCountedOnce) {
   Fabric fabric = Chain(3);
   AddLan(fabric);
@@ -326,6 +360,17 @@ TEST(Svg, WhatFlowsHasAnArrowAndALastResortIsDashed) {
   EXPECT_EQ(Count(svg, "link last-resort down"), 1u);
   EXPECT_NE(svg.find(">DOWN<"), std::string::npos);
   EXPECT_NE(svg.find("a&lt;b&gt;&amp;&quot;c&quot;"), std::string::npos);
+}
+
+TEST(Svg, ShowsKindsAndWhyTheyAreNoBetter) {
+  const std::string svg = Svg(MixedKinds(), nullptr, "B", {"q9: state <DOWN>"});
+  EXPECT_TRUE(WellFormed(svg)) << svg;
+  EXPECT_EQ(Count(svg, ">10 Gbit/s rdma<"), 1u);
+  EXPECT_EQ(Count(svg, ">10 Gbit/s tcp<"), 2u);
+  EXPECT_EQ(Count(svg, "10 Gbit/s rdma</title>"), 1u);
+  EXPECT_EQ(Count(svg, "10 Gbit/s tcp: B/p1 is InfiniBand, C/q1 Ethernet</title>"), 1u);
+  EXPECT_EQ(Count(svg, "10 Gbit/s tcp: D/q2 is tcp</title>"), 1u);
+  EXPECT_EQ(Count(svg, ">B/q9: state &lt;DOWN&gt;</text>"), 1u);
 }
 
 TEST(Svg, IsTheSameEveryTime) {

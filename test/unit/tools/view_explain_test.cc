@@ -107,6 +107,14 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Equal", {{"A", "C"}, {"A", "C"}}, "as good: the first of equals is taken, on every node the same"}),
     [](const auto& instance) { return instance.param.name; });
 
+TEST(Explain, ALinkWithOneRdmaEndIsTcpForItsOther) {
+  Fabric fabric = FabricOf({{"A", "B", 1000, 5, true}, {"B", "C", 1000, 5, true}, {"A", "C", 100000}});
+  fabric.nodes[*NodeNamed(fabric, "A")].ports[1].kind = fabric::PortKind::kRdma;
+  const std::string text = TextOf(fabric, "A", "C");
+  EXPECT_NE(text.find("not RDMA-capable: A-C (A/AC2 to C/CA2) is tcp, because C/CA2 is tcp"), std::string::npos)
+      << text;
+}
+
 TEST(Explain, ADrainingNodeIsNamed) {
   Fabric fabric = FabricOf({{"A", "B"}, {"B", "C"}, {"A", "D"}, {"D", "E"}, {"E", "C"}});
   fabric.nodes[*NodeNamed(fabric, "B")].draining = true;

@@ -285,7 +285,10 @@ TEST(StatusText, SaysWhatIsThereAndNothingOfWhatIsNot) {
     "fabric":{"name":"","declared":false,"nodes":3,"links":2,"settled_s":61},
     "ports":[{"port":"ba","interface":"ba","speed_mbit":1000,"kind":"tcp","up":true,
               "neighbours":[{"node":"A","port":"ab","routed":false}]},
-             {"port":"p2","interface":"eth9","speed_mbit":0,"kind":"rdma","up":false,"last_resort":true,"neighbours":[]}],
+             {"port":"p2","interface":"eth9","speed_mbit":0,"kind":"rdma","up":false,"last_resort":true,"neighbours":[]},
+             {"port":"bc","interface":"bc","speed_mbit":0,"kind":"rdma","up":true,"device":"mlx5_0","device_port":2,
+              "link_layer":"infiniband"},
+             {"port":"bd","interface":"bd","speed_mbit":0,"kind":"tcp","up":true,"why_tcp":"mlx5_1 port 1 is DOWN"}],
     "clients":1,"processes":[{"pid":7,"build":"0.1.0","plugin":"/x/libnccl-net-relay.so"}],"tokens":0,"half_open":0,
     "ends":{"source":1,"relay":2,"destination":3},"circuits":[],"counters":{"relayed_bytes":9,"messages_sent":0},
     "limits":{"descriptors":900,"descriptors_used":12}})");
@@ -297,6 +300,9 @@ TEST(StatusText, SaysWhatIsThereAndNothingOfWhatIsNot) {
       "fabric      discovered, 3 nodes, 2 links, agreement 00000000deadbeef, settled 1 min 1 s ago\n"
       "ports       ba           up   1 Gbit/s      tcp  to A/ab\n"
       "            p2 (eth9)    DOWN unknown speed rdma, last resort  to nobody\n"
+      "            bc           up   unknown speed rdma by mlx5_0/2 (InfiniBand)  to nobody\n"
+      "            bd           up   unknown speed tcp  to nobody\n"
+      "              mlx5_1 port 1 is DOWN\n"
       "processes   pid 7, build 0.1.0, /x/libnccl-net-relay.so\n"
       "circuits    1 start here, 3 end here, 2 pass\n"
       "descriptors 12 of 900 in use\n"
