@@ -25,9 +25,9 @@ inline constexpr size_t kMaxPacket = size_t{60} * 1024;  // below the default li
 
 // client -> agent ----------------------------------------------------------------------------------------------------
 struct Hello {
-  uint16_t version = kVersion;       // highest the client speaks; it speaks version - 1 too
-  std::string build;                 // "0.1.0", with the plugin's build id
-  std::string plugin = {};           // its file; empty: a tool
+  uint16_t version = kVersion;  // highest the client speaks; it speaks version - 1 too
+  std::string build;            // "0.1.0", with the plugin's build id
+  std::string plugin = {};      // its file; empty: a tool
 };
 // Not answered: OPENs for the token are handed to this client as Arrived until Unregister or the socket's end.
 struct Register {
@@ -41,7 +41,7 @@ struct Connect {
   NodeId node = 0;
   Token token{};
   CircuitName name;
-  uint64_t agreement = 0;            // the listening side's, from its handle; 0: not compared
+  uint64_t agreement = 0;                     // the listening side's, from its handle; 0: not compared
   std::vector<SocketAddress> addresses = {};  // of its agent, from the handle, port included: for where no wire leads
 };
 // The answer to this request number is not wanted any more.
@@ -52,44 +52,59 @@ struct Query {
   std::string question;
 };
 
+// Answers Prepare, with its request number.
+struct Prepared {
+  std::vector<std::byte> offer;  // for OPEN; empty: without RDMA
+  std::string why_not = {};      // then: a sentence
+};
+
 // agent -> client ----------------------------------------------------------------------------------------------------
 struct DeviceInfo {
-  std::string name;                  // "relay0"
-  std::string pci_path;              // empty: not offered
+  std::string name;      // "relay0"
+  std::string pci_path;  // empty: not offered
   uint32_t speed_mbit = 0;
 };
 struct Welcome {
-  uint16_t version = kVersion;       // spoken from here on
+  uint16_t version = kVersion;  // spoken from here on
   std::string build;
   NodeId node = 0;
   std::string node_name;
   uint16_t port = 0;
-  uint64_t agreement = 0;            // 0: the fabric is discovered, and the number changes with it
+  uint64_t agreement = 0;  // 0: the fabric is discovered, and the number changes with it
   bool auto_started = false;
-  std::vector<DeviceInfo> devices;   // at least one
+  std::vector<DeviceInfo> devices;            // at least one
   std::vector<SocketAddress> addresses = {};  // of the agent, for handles
 };
-struct Connected {                   // carries one descriptor: the hop's socket
+// In the course of a Connect, with its request number, perhaps more than once: the path begins at this device, whose
+// queue pair the client makes. Without an answer in time the circuit goes on without RDMA.
+struct Prepare {
+  std::string device;   // "mlx5_0"
+  uint16_t port = 1;    // of the device
+  uint16_t relays = 0;  // nodes between source and destination
+};
+struct Connected {  // carries one descriptor: the hop's socket
   OpenedMessage opened;
-  std::string path;                  // fabric::PathText
-  std::string note = {};             // a sentence worth saying aloud, or empty
+  std::string path;       // fabric::PathText
+  std::string note = {};  // a sentence worth saying aloud, or empty
 };
 struct Failed {
   RefusedMessage refused;
 };
-struct Arrived {                     // carries one descriptor: the hop's socket
+struct Arrived {  // carries one descriptor: the hop's socket
   OpenMessage open;
   std::string path;
   std::string note = {};
+  std::string device = {};  // where the last hop's RDMA ends, if OPEN offers any; empty: without
+  uint16_t device_port = 1;
 };
 struct Answer {
   std::string text;
-  bool more = false;                 // another one with the same request follows and continues the text
+  bool more = false;  // another one with the same request follows and continues the text
 };
 inline constexpr size_t kMaxAnswerText = size_t{32} * 1024;  // of one packet
 
-using Message =
-    std::variant<Hello, Register, Unregister, Connect, Cancel, Query, Welcome, Connected, Failed, Arrived, Answer>;
+using Message = std::variant<Hello, Register, Unregister, Connect, Cancel, Query, Welcome, Connected, Failed, Arrived,
+                             Answer, Prepare, Prepared>;
 
 struct Packet {
   uint64_t request = 0;

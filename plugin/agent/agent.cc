@@ -17,6 +17,8 @@ constexpr size_t kReserved = 160;
 constexpr Duration kDrainPause = std::chrono::milliseconds(50);
 constexpr Duration kSurveyPatience = std::chrono::milliseconds(800);
 // An answer is text of many packets; a node's part of a survey is one message.
+// Registered for payload that is relayed by RDMA: some 300 circuits.
+constexpr size_t kRelayedMemory = size_t{1} << 30;
 constexpr size_t kMostFlows = size_t{1} << 20, kMostSurveyed = 30000;
 
 std::string DescribeDeclared(const LocalNode& node) {
@@ -54,7 +56,7 @@ Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
       clients_(loop, std::move(socket), [this] { return MakeWelcome(); }, budget_, counters_,
                {[this](ClientId id, control::Packet packet) { OnPacket(id, std::move(packet)); },
                 [this](ClientId id) { OnGone(id); }}),
-      relay_(loop, counters_),
+      relay_(loop, counters_, kRelayedMemory),
       flows_(loop.clock()),
       services_{loop_,
                 node_,
@@ -182,6 +184,9 @@ void Agent::OnPacket(ClientId client, control::Packet packet) {
   if (auto* m = std::get_if<control::Unregister>(&packet.message)) return tokens_.Unregister(m->token, client);
   if (auto* m = std::get_if<control::Connect>(&packet.message)) return desk_.Connect(client, packet.request, *m);
   if (std::holds_alternative<control::Cancel>(packet.message)) return desk_.Cancel(client, packet.request);
+  if (auto* m = std::get_if<control::Prepared>(&packet.message)) {
+    return desk_.Prepared(client, packet.request, std::move(*m));
+  }
   if (auto* m = std::get_if<control::Query>(&packet.message)) return OnQuery(client, packet.request, m->question);
   RELAY_WARN("a client sent a packet that only agents send");
 }

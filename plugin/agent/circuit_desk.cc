@@ -35,7 +35,11 @@ void CircuitDesk::Connect(ClientId client, uint64_t request, const control::Conn
     return Answer(key, tl::unexpected(Refuse(services_.node, code, Again::kMayHelp, std::move(why))));
   }
   const ClientSession* session = services_.clients.Find(client);
-  Outgoing::Request asked{connect, session ? session->hello().build : "", session ? session->hello().plugin : "", key_};
+  Outgoing::Request asked{connect, session ? session->hello().build : "", session ? session->hello().plugin : "", key_,
+                          [this, key](control::Prepare prepare) {
+                            ClientSession* asks = services_.clients.Find(key.first);
+                            if (asks != nullptr) asks->Send({key.second, std::move(prepare)});
+                          }};
   auto held = std::make_shared<Budget::Lease>(std::move(*lease));
   outgoing_[key] =
       std::make_unique<Outgoing>(services_, std::move(asked), [this, key, held](Outgoing::Outcome outcome) {
@@ -58,6 +62,11 @@ void CircuitDesk::Answer(Request request, Outgoing::Outcome outcome) {
   services_.flows.Opened(outcome->message.opened.name, FlowRole::kSource, outcome->message.path,
                          {outcome->socket.get()});
   session->Send({request.second, std::move(outcome->message)}, std::move(outcome->socket));
+}
+
+void CircuitDesk::Prepared(ClientId client, uint64_t request, control::Prepared prepared) {
+  auto it = outgoing_.find({client, request});
+  if (it != outgoing_.end()) it->second->OnPrepared(std::move(prepared));
 }
 
 void CircuitDesk::Cancel(ClientId client, uint64_t request) { outgoing_.erase({client, request}); }

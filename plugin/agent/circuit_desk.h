@@ -23,6 +23,7 @@ class CircuitDesk {
   void set_session_handler(std::function<void(SessionDesk::Call)> handler) { on_session_ = std::move(handler); }
 
   void Connect(ClientId client, uint64_t request, const control::Connect& connect);
+  void Prepared(ClientId client, uint64_t request, control::Prepared prepared);
   void Cancel(ClientId client, uint64_t request);
   void DropClient(ClientId client);
   void Accepted(const std::string& interface, transport::tcp::Accepted accepted);

@@ -3,6 +3,7 @@
 #include "agent/control_server.h"
 #include "agent/refusal.h"
 #include "agent/relay.h"
+#include "circuit/offer.h"
 
 namespace relay::agent {
 namespace {
@@ -147,8 +148,22 @@ void Incoming::HandOver(ClientId owner) {
   services_.flows.Opened(open_.name, FlowRole::kDestination, path, {call_.socket.get()});
   std::string note = DisagreementNote(services_.node, open_, services_.loop.clock().Now());
   if (!note.empty()) hooks_.log.Warn("disagreement", note);
-  session->Send({0, control::Arrived{open_, std::move(path), std::move(note)}}, std::move(call_.socket));
+  control::Arrived arrived{open_, std::move(path), std::move(note)};
+  if (auto verbs = VerbsHere(); verbs && !open_.offer.empty()) {
+    arrived.device = verbs->device;
+    arrived.device_port = verbs->port;
+  }
+  session->Send({0, std::move(arrived)}, std::move(call_.socket));
   Finish();
+}
+
+// The device behind the port that this call came over.
+std::optional<VerbsPort> Incoming::VerbsHere() const {
+  const LocalNode& node = services_.node;
+  for (size_t port = 0; port < node.interfaces.size(); ++port) {
+    if (node.interfaces[port] == call_.arrival.interface) return node.VerbsOf(port);
+  }
+  return std::nullopt;
 }
 
 void Incoming::DialOn() {
@@ -162,6 +177,7 @@ void Incoming::DialOn() {
   OpenMessage onward = open_;
   ++onward.hop;
   onward.offer.clear();
+  if (!open_.offer.empty()) PrepareRdma(onward);
   dialer_ = std::make_unique<HopDialer>(
       services_.loop, services_.node, std::move(onward),
       [this](HopDialer::Outcome outcome) {
@@ -171,7 +187,59 @@ void Incoming::DialOn() {
       DialTrust{call_.key, &services_.counters});
 }
 
+// The neighbour offers a queue pair: slots here, and a queue pair for the next hop. Where that cannot be, the whole
+// circuit goes over its sockets, and both ends hear why.
+void Incoming::PrepareRdma(OpenMessage& onward) {
+  const LocalNode& node = services_.node;
+  const auto link = fabric::FindLink(node.fabric, onward.route[onward.hop]);
+  const auto ends = link ? EndsFrom(node, *link) : std::nullopt;
+  const auto near = VerbsHere(), far = ends ? node.VerbsOf(ends->near.port) : std::nullopt;
+  if (!near || !far) {
+    without_rdma_ = node.name() + " has no verbs device on both links";
+    return;
+  }
+  auto offer = transport::rdma::DecodeHopOffer(open_.offer);
+  if (!offer) {
+    without_rdma_ = node.name() + ": " + offer.error().what;
+    return;
+  }
+  const bool last = onward.hop + 1u == onward.route.size();
+  auto rdma =
+      RdmaRelay::Make({services_.loop, services_.counters, services_.relay.slots(), nullptr},
+                      {*near, *far, last, node.hop.hop_timeout}, *offer, {call_.arrival.to, call_.arrival.from});
+  if (!rdma) {
+    without_rdma_ = node.name() + ": " + rdma.error().what;
+    return;
+  }
+  rdma_ = std::move(*rdma);
+  onward.offer = transport::rdma::EncodeHopOffer(rdma_->offer_onward());
+}
+
+// The answer from the far side goes back as this node's own. False: this has ended with a refusal.
+bool Incoming::ConnectRdma(OpenedMessage& opened) {
+  auto offer = circuit::DecodeOffer(opened.offer);
+  if (!offer) return true;  // the source refuses it
+  if (rdma_ && !offer->rdma.empty()) {
+    auto answer = transport::rdma::DecodeHopOffer(offer->rdma);
+    Status connected = answer ? rdma_->ConnectFar(*answer) : tl::unexpected(std::move(answer).error());
+    if (connected) {
+      offer->rdma = transport::rdma::EncodeHopOffer(rdma_->offer_back());
+      opened.offer = circuit::EncodeOffer(*offer);
+      return true;
+    }
+    // The far side holds a queue pair for this circuit and would wait at it.
+    RefuseWith(Refuse(services_.node, RefusedCode::kLinkDown, Again::kMayHelp,
+                      services_.node.name() + " cannot relay by RDMA: " + connected.error().what));
+    return false;
+  }
+  rdma_.reset();
+  if (without_rdma_.empty()) return true;
+  opened.note += (opened.note.empty() ? "" : "; ") + ("the path is used without RDMA: " + without_rdma_);
+  return true;
+}
+
 void Incoming::JoinHops(HopDialer::Opened opened) {
+  if (!open_.offer.empty() && !ConnectRdma(opened.message)) return;
   if (!WriteWhole(call_.socket.get(), EncodeOpened(opened.message))) return Finish();
   services_.loop.Forget(call_.socket.get());
   Add(services_.counters.circuits_opened);
@@ -179,8 +247,8 @@ void Incoming::JoinHops(HopDialer::Opened opened) {
   RelayedCircuit::Facts facts{open_.name, RouteText(node, open_), node.NameOf(open_.source),
                               node.NameOf(open_.route.back().to)};
   services_.flows.Opened(open_.name, FlowRole::kRelay, facts.path, {call_.socket.get(), opened.socket.get()});
-  services_.relay.Join(std::move(facts), {std::move(call_.socket), std::move(opened.socket)},
-                       std::move(circuit_lease_));
+  services_.relay.Join(std::move(facts), {std::move(call_.socket), std::move(opened.socket)}, std::move(circuit_lease_),
+                       std::move(rdma_));
   Finish();
 }
 

@@ -14,6 +14,7 @@
 #include "agent/hop_dialer.h"
 #include "agent/owner_search.h"
 #include "agent/rate_limited_log.h"
+#include "agent/rdma_relay.h"
 #include "agent/route_check.h"
 #include "agent/services.h"
 #include "agent/session/session_desk.h"
@@ -57,6 +58,9 @@ class Incoming {
   void FindOwner();
   void DialOn();
   void HandOver(ClientId owner);
+  std::optional<VerbsPort> VerbsHere() const;
+  void PrepareRdma(OpenMessage& onward);
+  bool ConnectRdma(OpenedMessage& opened);
   void JoinHops(HopDialer::Opened opened);
   void RefuseWith(const RefusedMessage& refused);
   // The neighbour sent what no agent sends, or nothing. `kind` is of the log.
@@ -73,6 +77,8 @@ class Incoming {
   OpenMessage open_;
   Budget::Lease circuit_lease_;
   std::unique_ptr<HopDialer> dialer_;
+  std::unique_ptr<RdmaRelay> rdma_;  // while devices are to carry the messages
+  std::string without_rdma_;         // why they do not after all
   std::unique_ptr<OwnerSearch> search_;
   EventLoop::TimerId timer_ = 0;
 };

@@ -9,6 +9,12 @@
 #include "transport/loopback/dial.h"
 
 namespace relay::agent {
+namespace {
+
+// A queue pair is made in milliseconds; a client that is stopped keeps nobody waiting.
+constexpr Duration kPreparePatience = std::chrono::seconds(3);
+
+}  // namespace
 
 Outgoing::Outgoing(const Services& services, Request request, Done done)
     : services_(services), request_(std::move(request)), done_(std::move(done)) {
@@ -81,8 +87,39 @@ void Outgoing::DialPath(const fabric::Path& path) {
         tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kCannotHelp,
                               "the path " + path_ + " is longer than " + std::to_string(kMaxHops) + " links")));
   }
+  open_ = std::move(open);
+  auto device = DeviceFor(path);
+  if (!device) return Dial();
+  preparing_ = true;
+  timer_ = services_.loop.After(kPreparePatience, [this] {
+    OnPrepared({{}, "the process did not make its queue pair within " + SecondsText(kPreparePatience)});
+  });
+  request_.prepare(std::move(*device));
+}
+
+// The device where the path begins, if devices carry it from end to end.
+std::optional<control::Prepare> Outgoing::DeviceFor(const fabric::Path& path) const {
+  const LocalNode& node = services_.node;
+  if (!request_.prepare || !path.rdma) return std::nullopt;
+  const auto ends = EndsFrom(node, path.links.front());
+  const auto verbs = ends ? node.VerbsOf(ends->near.port) : std::nullopt;
+  if (!verbs) return std::nullopt;
+  return control::Prepare{verbs->device, verbs->port, static_cast<uint16_t>(path.links.size() - 1)};
+}
+
+void Outgoing::OnPrepared(control::Prepared prepared) {
+  if (!std::exchange(preparing_, false)) return;
+  services_.loop.Cancel(timer_);
+  open_.offer = std::move(prepared.offer);
+  if (open_.offer.empty() && !prepared.why_not.empty()) {
+    note_ += (note_.empty() ? "" : "; ") + ("path " + path_ + " is used without RDMA: " + prepared.why_not);
+  }
+  Dial();
+}
+
+void Outgoing::Dial() {
   dialer_ = std::make_unique<HopDialer>(
-      services_.loop, node, std::move(open), [this](HopDialer::Outcome outcome) { OnDialled(std::move(outcome)); },
+      services_.loop, services_.node, open_, [this](HopDialer::Outcome outcome) { OnDialled(std::move(outcome)); },
       DialTrust{request_.key, &services_.counters});
 }
 

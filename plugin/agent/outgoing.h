@@ -27,16 +27,23 @@ class Outgoing {
     control::Connect connect;
     std::string build, plugin;       // of whoever asks
     std::shared_ptr<const Key> key;  // null: the fabric is open
+    // Asks the client for the queue pair at the begin of a path. Null: it is not asked.
+    std::function<void(control::Prepare)> prepare;
   };
   Outgoing(const Services& services, Request request, Done done);
   ~Outgoing();
   Outgoing(const Outgoing&) = delete;
   Outgoing& operator=(const Outgoing&) = delete;
 
+  // The client's answer to prepare; ignored when none is waited for.
+  void OnPrepared(control::Prepared prepared);
+
  private:
   void Begin();
   void NotThere(const std::string& why);
   void DialPath(const fabric::Path& path);
+  std::optional<control::Prepare> DeviceFor(const fabric::Path& path) const;
+  void Dial();
   void OnDialled(HopDialer::Outcome outcome);
   bool DialAnother(const RefusedMessage& refused);
   void OpenToSelf();
@@ -50,7 +57,9 @@ class Outgoing {
   const control::Connect& connect_ = request_.connect;
   Done done_;
   std::string path_, note_;
-  std::string detour_;  // why the path before this one is not taken
+  OpenMessage open_;        // of the path being dialled
+  bool preparing_ = false;  // the client makes its queue pair
+  std::string detour_;      // why the path before this one is not taken
   // The links of every path so far.
   std::vector<RouteHop> tried_;
   std::unique_ptr<HopDialer> dialer_;

@@ -6,12 +6,14 @@
 
 namespace relay::agent {
 
-void Relay::Join(RelayedCircuit::Facts facts, RelayedCircuit::Sides sides, Budget::Lease lease) {
+void Relay::Join(RelayedCircuit::Facts facts, RelayedCircuit::Sides sides, Budget::Lease lease,
+                 std::unique_ptr<RdmaRelay> rdma) {
   uint64_t id = next_++;
-  RELAY_INFO("relaying circuit %016" PRIx64 ".%u.%u: %s", facts.name.connection, facts.name.circuit, facts.name.epoch,
-             facts.path.c_str());
+  RELAY_INFO("relaying circuit %016" PRIx64 ".%u.%u: %s, %s", facts.name.connection, facts.name.circuit,
+             facts.name.epoch, facts.path.c_str(), rdma ? "rdma" : "tcp");
   auto done = [this, id] {
     auto node = circuits_.extract(id);
+    rdma_.erase(id);
     const RelayedCircuit& c = *node.mapped();
     RELAY_INFO("circuit %016" PRIx64 ".%u.%u ended: %" PRIu64 " bytes forward, %" PRIu64 " backward",
                c.facts().name.connection, c.facts().name.circuit, c.facts().name.epoch, c.bytes_forward(),
@@ -24,6 +26,20 @@ void Relay::Join(RelayedCircuit::Facts facts, RelayedCircuit::Sides sides, Budge
     return;
   }
   circuits_[id] = std::move(circuit);
+  if (rdma) StartRdma(id, std::move(rdma));
+}
+
+// The ends of the circuit learn from the end of its sockets that its devices do not go on.
+void Relay::StartRdma(uint64_t id, std::unique_ptr<RdmaRelay> rdma) {
+  RdmaRelay& relay = *rdma;
+  rdma_[id] = std::move(rdma);
+  auto fail = [this, id](const Error& error) {
+    auto circuit = circuits_.extract(id);
+    RELAY_WARN("the circuit over %s ends: %s", circuit ? circuit.mapped()->facts().path.c_str() : "?",
+               error.what.c_str());
+    auto ended = rdma_.extract(id);
+  };
+  if (Status started = relay.Start(fail); !started) fail(started.error());
 }
 
 }  // namespace relay::agent

@@ -102,7 +102,8 @@ std::optional<control::Received> AgentLink::TakeOutcome(uint64_t request) {
   auto it = requests_.find(request);
   if (it == requests_.end() || !it->second) return std::nullopt;
   control::Received out = std::move(*it->second);
-  requests_.erase(it);
+  it->second.reset();
+  if (!std::holds_alternative<control::Prepare>(out.packet.message)) requests_.erase(it);
   return out;
 }
 
@@ -110,6 +111,12 @@ void AgentLink::Forget(uint64_t request) {
   std::lock_guard lock(mutex_);
   if (requests_.erase(request) == 0 || !client_) return;
   if (Status s = client_->Send({request, control::Cancel{}}); !s) Lose(s.error());
+}
+
+void AgentLink::Answer(uint64_t request, control::Prepared prepared) {
+  std::lock_guard lock(mutex_);
+  if (!client_) return;
+  if (Status s = client_->Send({request, std::move(prepared)}); !s) Lose(s.error());
 }
 
 void AgentLink::Pump() {

@@ -34,9 +34,10 @@ class AgentLink {
   // Each returns a request number, whose outcome is taken once.
   uint64_t Connect(const control::Connect& connect);
   uint64_t Ask(const std::string& question);
-  // Connected (with a descriptor), Failed or Answer; nullopt: not yet.
+  // Connected (with a descriptor), Failed or Answer; nullopt: not yet. Prepare comes in between, and is answered.
   std::optional<control::Received> TakeOutcome(uint64_t request);
   void Forget(uint64_t request);
+  void Answer(uint64_t request, control::Prepared prepared);
 
   // Takes in what the agent sent.
   void Pump();

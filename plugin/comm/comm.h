@@ -9,6 +9,7 @@
 #include "relay/result.h"
 #include "relay/setup.h"
 #include "stream/stream.h"
+#include "transport/rdma/device.h"
 
 namespace relay::comm {
 
@@ -18,6 +19,7 @@ inline constexpr int kHostPointer = 0x1;
 struct MemoryRegion {
   std::byte* data = nullptr;
   size_t size = 0;
+  std::shared_ptr<transport::rdma::Memory> memory{};  // null: no device moves the messages of this comm
 };
 
 class Context;
@@ -27,11 +29,15 @@ class Comm {
  public:
   enum class Kind : uint8_t { kSend, kRecv };
 
-  Comm(Kind kind, Context& context, Token token, std::shared_ptr<stream::Stream> stream)
-      : kind_(kind), context_(context), token_(token), stream_(std::move(stream)) {}
+  // `device`: the one that moves the messages; null: the socket carries them.
+  Comm(Kind kind, Context& context, Token token, std::shared_ptr<stream::Stream> stream,
+       std::shared_ptr<transport::rdma::Device> device)
+      : kind_(kind), context_(context), token_(token), stream_(std::move(stream)), device_(std::move(device)) {}
 
-  // Host memory only. The region lives until Deregister or the comm's end. Any thread.
+  // GPU memory only where a device moves the messages. The region lives until Deregister or the comm's end. Any thread.
   Result<MemoryRegion*> Register(void* data, size_t size, int pointer_kind);
+  // GPU memory behind a descriptor, which stays the caller's.
+  Result<MemoryRegion*> RegisterDmaBuf(void* data, size_t size, uint64_t offset, int fd);
   // Afterwards nothing of this process touches the memory for this comm; nullptr is fine.
   void Deregister(MemoryRegion* region);
 
@@ -44,10 +50,13 @@ class Comm {
   stream::Stream& stream() { return *stream_; }
 
  private:
+  MemoryRegion* Keep(MemoryRegion region);
+
   const Kind kind_;
   Context& context_;
   const Token token_;
   const std::shared_ptr<stream::Stream> stream_;  // shared with the service, which drives it on as a remnant
+  const std::shared_ptr<transport::rdma::Device> device_;
   std::mutex mutex_;
   std::list<MemoryRegion> regions_;
 };

@@ -5,13 +5,15 @@
 #include <algorithm>
 #include <atomic>
 
-#include "base/codec.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "circuit/offer.h"
 #include "comm/device.h"
 #include "comm/job_end.h"
 #include "comm/path_text.h"
 #include "comm/this_build.h"
+#include "stream/lane_recv_stream.h"
+#include "stream/lane_send_stream.h"
 #include "stream/recv_stream.h"
 #include "stream/send_stream.h"
 
@@ -29,21 +31,6 @@ std::string HexText(uint64_t value) {
   char text[20];
   snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(value));
   return text;
-}
-
-// What the receiving side offers in OPENED, whatever the transport: how large a message it takes before its receive is
-// posted.
-std::vector<std::byte> EncodeOffer(uint64_t eager_bytes) {
-  ByteWriter w;
-  w.Put<uint32_t>(static_cast<uint32_t>(eager_bytes));
-  return w.take();
-}
-
-Result<uint64_t> DecodeOffer(std::span<const std::byte> offer) {
-  ByteReader r(offer);
-  uint64_t eager = r.Get<uint32_t>();
-  if (!r.AtEnd()) return Fail(ErrorCode::kRemote, "the peer's OPENED carries an offer of another version");
-  return eager;
 }
 
 }  // namespace
@@ -168,6 +155,10 @@ Result<Comm*> Context::Advance(Attempt& attempt) {
 Result<Comm*> Context::TakeOutcome(Attempt& attempt) {
   auto outcome = link_.TakeOutcome(attempt.request);
   if (!outcome) return nullptr;
+  if (auto* where = std::get_if<control::Prepare>(&outcome->packet.message)) {
+    Prepare(attempt, *where);
+    return nullptr;
+  }
   attempt.request = 0;
   if (std::holds_alternative<control::Connected>(outcome->packet.message)) {
     attempt.machine.OnConnected();
@@ -181,10 +172,20 @@ Result<Comm*> Context::TakeOutcome(Attempt& attempt) {
               "no connection from " + welcome().node_name + " to " + attempt.node_name + ": " + refused.sentence);
 }
 
-Comm* Context::AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream) {
+// The agent has found a path that begins at this device.
+void Context::Prepare(Attempt& attempt, const control::Prepare& where) {
+  attempt.rdma.reset();
+  auto end = RdmaSendEnd::Make(where, knobs_.hop_timeout);
+  if (!end) return link_.Answer(attempt.request, {{}, end.error().what});
+  attempt.rdma = std::move(*end);
+  link_.Answer(attempt.request, {attempt.rdma->offer()});
+}
+
+Comm* Context::AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream,
+                       std::shared_ptr<transport::rdma::Device> device) {
   stream->set_service(&service_);
   service_.Add(stream);
-  comms_.push_back(std::make_unique<Comm>(kind, *this, token, std::move(stream)));
+  comms_.push_back(std::make_unique<Comm>(kind, *this, token, std::move(stream), std::move(device)));
   return comms_.back().get();
 }
 
@@ -194,17 +195,32 @@ Result<Comm*> Context::MakeSendComm(Attempt& attempt, control::Received received
     return Fail(ErrorCode::kInternal,
                 "the agent of " + welcome().node_name + " hands over another circuit than asked for");
   }
-  auto eager = DecodeOffer(connected.opened.offer);
-  if (!eager) return tl::unexpected(std::move(eager).error());
-  RELAY_INFO("connected to %s: path %s, tcp", attempt.node_name.c_str(), connected.path.c_str());
+  auto offer = circuit::DecodeOffer(connected.opened.offer);
+  if (!offer) return tl::unexpected(std::move(offer).error());
+  const bool by_device = attempt.rdma && !offer->rdma.empty();
+  RELAY_INFO("connected to %s: path %s, %s", attempt.node_name.c_str(), connected.path.c_str(),
+             by_device ? attempt.rdma->device()->name().c_str() : "tcp");
   SayAloud(connected.opened.note, {});
   SayAloud(connected.note, {attempt.node_name, connected.opened.build, connected.opened.plugin});
   auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), attempt.connect.name,
                                                     connected.path, counters_);
-  std::string peer = attempt.node_name + " over " + connected.path;
-  return AddComm(Comm::Kind::kSend, attempt.connect.token,
-                 std::make_shared<stream::SendStream>(std::move(circuit), OptionsFor(peer, FirstLink(connected.path)),
-                                                      counters_, std::min<uint64_t>(*eager, knobs_.eager)));
+  auto options = OptionsFor(attempt.node_name + " over " + connected.path, FirstLink(connected.path));
+  const Token& token = attempt.connect.token;
+  if (!by_device) {
+    return AddComm(Comm::Kind::kSend, token,
+                   std::make_shared<stream::SendStream>(std::move(circuit), std::move(options), counters_,
+                                                        std::min<uint64_t>(offer->eager_bytes, knobs_.eager)),
+                   nullptr);
+  }
+  auto lane = attempt.rdma->Connect(offer->rdma);
+  if (!lane) {
+    return Fail(lane.error().code,
+                "no connection from " + welcome().node_name + " to " + options.peer + ": " + lane.error().what);
+  }
+  return AddComm(
+      Comm::Kind::kSend, token,
+      std::make_shared<stream::LaneSendStream>(std::move(circuit), std::move(*lane), std::move(options), counters_),
+      attempt.rdma->device());
 }
 
 Result<Comm*> Context::Accept(ListenComm& listen) {
@@ -218,19 +234,38 @@ Result<Comm*> Context::MakeRecvComm(ListenComm& listen, control::Received receiv
   auto& arrived = std::get<control::Arrived>(received.packet.message);
   listen.accepted = true;
   link_.StopListening(listen.token);
-  RELAY_INFO("accepted from %s: path %s, tcp", arrived.open.source_name.c_str(), arrived.path.c_str());
+  auto end = MakeRecvEnd(arrived, received.fd.get());
+  RELAY_INFO("accepted from %s: path %s, %s", arrived.open.source_name.c_str(), arrived.path.c_str(),
+             end ? end->device->name().c_str() : "tcp");
   SayAloud(arrived.note, {arrived.open.source_name, arrived.open.build, arrived.open.plugin});
   auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), arrived.open.name,
                                                     arrived.path, counters_);
-  circuit->QueueSetup(EncodeOpened({.name = arrived.open.name,
-                                    .offer = EncodeOffer(knobs_.eager),
-                                    .build = TheBuild().build,
-                                    .plugin = TheBuild().file,
-                                    .note = arrived.note}));
-  std::string peer = arrived.open.source_name + " over " + arrived.path;
-  return AddComm(Comm::Kind::kRecv, listen.token,
-                 std::make_shared<stream::RecvStream>(std::move(circuit), OptionsFor(peer, LastLink(arrived.path)),
-                                                      counters_, knobs_.eager));
+  circuit->QueueSetup(
+      EncodeOpened({.name = arrived.open.name,
+                    .offer = circuit::EncodeOffer({knobs_.eager, end ? end->offer : std::vector<std::byte>()}),
+                    .build = TheBuild().build,
+                    .plugin = TheBuild().file,
+                    .note = arrived.note}));
+  auto options = OptionsFor(arrived.open.source_name + " over " + arrived.path, LastLink(arrived.path));
+  if (!end) {
+    return AddComm(
+        Comm::Kind::kRecv, listen.token,
+        std::make_shared<stream::RecvStream>(std::move(circuit), std::move(options), counters_, knobs_.eager), nullptr);
+  }
+  return AddComm(
+      Comm::Kind::kRecv, listen.token,
+      std::make_shared<stream::LaneRecvStream>(std::move(circuit), std::move(end->lane), std::move(options), counters_),
+      std::move(end->device));
+}
+
+// What keeps a device from moving the messages is said by both ends: NCCL runs on without it.
+std::optional<RdmaRecvEnd> Context::MakeRecvEnd(control::Arrived& arrived, int socket) const {
+  if (arrived.device.empty() || arrived.open.offer.empty()) return std::nullopt;
+  auto end = RdmaRecvEnd::Make(arrived, socket, knobs_.hop_timeout);
+  if (end) return std::move(*end);
+  arrived.note +=
+      (arrived.note.empty() ? "" : "; ") + ("path " + arrived.path + " is used without RDMA: ") + end.error().what;
+  return std::nullopt;
 }
 
 // What both ends of a connection should hear of it: once each, because every channel brings the same.

@@ -14,6 +14,7 @@
 #include "comm/comm.h"
 #include "comm/connect_machine.h"
 #include "comm/handle.h"
+#include "comm/rdma_end.h"
 #include "comm/this_build.h"
 #include "relay/counters.h"
 #include "stream/service.h"
@@ -47,6 +48,7 @@ class Context {
     control::Connect connect;
     std::string node_name;
     uint64_t request = 0;
+    std::optional<RdmaSendEnd> rdma{};  // of the path that the agent tries now
   };
 
   Context(Knobs knobs, Life life);
@@ -58,7 +60,10 @@ class Context {
   Result<Comm*> MakeSendComm(Attempt& attempt, control::Received received);
   Result<Comm*> MakeRecvComm(ListenComm& listen, control::Received received);
   Status JudgeAccept(ListenComm& listen);
-  Comm* AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream);
+  Comm* AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream,
+                std::shared_ptr<transport::rdma::Device> device);
+  void Prepare(Attempt& attempt, const control::Prepare& where);
+  std::optional<RdmaRecvEnd> MakeRecvEnd(control::Arrived& arrived, int socket) const;
   stream::StreamOptions OptionsFor(std::string peer, std::string near_link) const;
   void SayAloud(const std::string& note, const Peer& peer);
   void AwaitPeers();

@@ -17,7 +17,9 @@ constexpr size_t kMaxNote = 1024;
 constexpr size_t kMaxPciPath = 256;
 constexpr size_t kMaxDevices = 64;
 constexpr size_t kMaxPath = 16 * 1024;
-static_assert(kHeaderBytes + 4 + kSetupPrefixBytes + kMaxSetupBody + 2 + kMaxPath + 2 + kMaxNote <= kMaxPacket);
+static_assert(kHeaderBytes + 4 + kSetupPrefixBytes + kMaxSetupBody + 2 + kMaxPath + 2 + kMaxNote + 2 + kMaxNameBytes +
+                  2 <=
+              kMaxPacket);
 
 // One Put and one Get per message, side by side: what the one writes, the other reads.
 void Put(ByteWriter& out, const Token& token) { out.PutBytes(token); }
@@ -166,11 +168,42 @@ void Put(ByteWriter& out, const Arrived& m) {
   PutSetup(out, EncodeOpen(m.open));
   out.PutString(std::string_view(m.path).substr(0, kMaxPath));
   out.PutString(std::string_view(m.note).substr(0, kMaxNote));
+  out.PutString(m.device);
+  out.Put<uint16_t>(m.device_port);
 }
 bool Get(ByteReader& in, Arrived& m) {
   if (!GetSetup(in, SetupType::kOpen, DecodeOpen, m.open)) return false;
   m.path = in.GetString(kMaxPath);
   m.note = in.GetString(kMaxNote);
+  m.device = in.GetString(kMaxNameBytes);
+  m.device_port = in.Get<uint16_t>();
+  return true;
+}
+
+void Put(ByteWriter& out, const Prepare& m) {
+  out.PutString(m.device);
+  out.Put<uint16_t>(m.port);
+  out.Put<uint16_t>(m.relays);
+}
+bool Get(ByteReader& in, Prepare& m) {
+  m.device = in.GetString(kMaxNameBytes);
+  m.port = in.Get<uint16_t>();
+  m.relays = in.Get<uint16_t>();
+  return true;
+}
+
+void Put(ByteWriter& out, const Prepared& m) {
+  const size_t size = std::min(m.offer.size(), kMaxOfferBytes);
+  out.Put<uint16_t>(static_cast<uint16_t>(size));
+  out.PutBytes(std::span(m.offer).first(size));
+  out.PutString(std::string_view(m.why_not).substr(0, kMaxNote));
+}
+bool Get(ByteReader& in, Prepared& m) {
+  const size_t size = in.Get<uint16_t>();
+  if (size > kMaxOfferBytes) return false;
+  const auto bytes = in.GetBytes(size);
+  m.offer.assign(bytes.begin(), bytes.end());
+  m.why_not = in.GetString(kMaxNote);
   return true;
 }
 

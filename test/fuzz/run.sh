@@ -7,11 +7,11 @@ shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=$(cd "$here/../.." && pwd)/build/fuzz
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(control fabric frame handle hello knobs link_state recv_stream send_stream session setup)
+[ ${#targets[@]} -gt 0 ] || targets=(control fabric frame handle hello knobs link_state rdma recv_stream send_stream session setup)
 
 build() {
-  cmake -S "$here/../.." -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DCMAKE_UNITY_BUILD=ON -DRELAY_SANITIZE=fuzz -DCMAKE_C_COMPILER=clang \
-    -DCMAKE_CXX_COMPILER=clang++ --log-level=WARNING && cmake --build "$build" --target "${targets[@]/#/fuzz_}"
+  cmake -S "$here/../.." -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=None -DCMAKE_UNITY_BUILD=ON -DRELAY_SANITIZE=fuzz \
+    -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ --log-level=WARNING && cmake --build "$build" --target "${targets[@]/#/fuzz_}"
 }
 mkdir -p "$build"
 if ! build >"$build/build.log" 2>&1; then

@@ -7,11 +7,14 @@
 #include "agent/discovery/adjacency.h"
 #include "agent/session/message.h"
 #include "base/codec.h"
+#include "circuit/offer.h"
 #include "comm/handle.h"
 #include "fabric/link_state.h"
 #include "relay/control.h"
 #include "relay/frame.h"
 #include "relay/setup.h"
+#include "transport/rdma/hop_offer.h"
+#include "transport/rdma/packet.h"
 
 namespace {
 
@@ -97,7 +100,9 @@ void WriteControl() {
       {"connected", Connected{{.name = Open().name, .offer = {}}, "A ab--ba B"}},
       {"failed", Failed{{.node = 2, .sentence = "no"}}},
       {"arrived", Arrived{Open(), "A ab--ba B"}},
-      {"answer", Answer{"{}"}}};
+      {"answer", Answer{"{}"}},
+      {"prepare", Prepare{"mlx5_0", 1, 2}},
+      {"prepared", Prepared{{std::byte{1}}, "no"}}};
   for (const auto& [name, message] : packets) Write(std::string("control/") + name, Encode({9, message}));
 }
 
@@ -142,6 +147,25 @@ void WriteLinkState() {
   Write("link_state/sequence", tagged(2, sequence.bytes()));
 }
 
+void WriteRdma() {
+  using namespace transport::rdma;
+  HopOffer offer{.endpoint = {.queue_pair = 17, .first_packet = 99, .gids = {{.index = 1, .type = GidType::kRoce2}}},
+                 .window = {4096, 7}};
+  offer.endpoint.gids[0].bytes[15] = std::byte{1};
+  Write("rdma/dialler", EncodeHopOffer(offer));
+  offer.endpoint.chosen = offer.endpoint.own = 0;
+  offer.slots = 16;
+  offer.slot_bytes = 131072;
+  Write("rdma/answer", EncodeHopOffer(offer));
+  Write("rdma/opened", circuit::EncodeOffer({.eager_bytes = 16384, .rdma = EncodeHopOffer(offer)}));
+  const Packet packets[] = {{.type = PacketType::kData, .last = true, .key = 3, .length = 100, .total = 100},
+                            {.type = PacketType::kCts, .key = 3, .message = 5, .total = 4096, .address = 1, .whole = 4},
+                            {.type = PacketType::kAck, .whole = 9}};
+  for (const Packet& packet : packets) {
+    Write("rdma/packet" + std::to_string(static_cast<int>(packet.type)), EncodePacket(packet));
+  }
+}
+
 void WriteHellos() {
   agent::Hello hello;
   hello.node = 1;
@@ -167,6 +191,7 @@ int main(int argc, char** argv) {
   WriteControl();
   WriteHellos();
   WriteLinkState();
+  WriteRdma();
   std::byte handle[comm::kHandleBytes];
   comm::EncodeHandle({.port = 21517, .node = 3, .agreement = 5, .node_name = "C"}, handle);
   Write("handle/c", handle);

@@ -9,8 +9,8 @@ namespace {
 
 constexpr uint32_t kQueuedEntries = 2 * kLaneMessages;
 // Every so many entries one asks for a completion, which frees the places of those before.
-constexpr uint64_t kSignalEvery = 16;
-static_assert(kSignalEvery <= kLaneMessages);
+constexpr uint64_t kEntrySignal = 16;
+static_assert(kEntrySignal <= kLaneMessages);
 
 }  // namespace
 
@@ -59,7 +59,7 @@ Result<bool> DirectRecvLane::Announce(const LaneBuffer& buffer) {
   queue_pair_->Receive({}, message);
   const Piece piece{news_.data() + offset, kCtsEntryBytes, news_.local_key()};
   queue_pair_->Write({&piece, 1}, {ring_.address + offset, ring_.key}, message,
-                     {.signaled = message % kSignalEvery == kSignalEvery - 1,
+                     {.signaled = message % kEntrySignal == kEntrySignal - 1,
                       .inlined = queue_pair_->inline_bytes() >= kCtsEntryBytes});
   ++announced_;
   return true;

@@ -11,7 +11,8 @@ constexpr uint32_t kBackSlots = 2 * kLaneMessages + PacketChannel::kSpareReceive
 }  // namespace
 
 Result<std::unique_ptr<RelayedSendLane>> RelayedSendLane::Make(std::shared_ptr<Device> device, Duration hop_timeout) {
-  auto channel = PacketChannel::Make(std::move(device), {.slots = kBackSlots, .sends = 128, .hop_timeout = hop_timeout});
+  auto channel =
+      PacketChannel::Make(std::move(device), {.slots = kBackSlots, .sends = 128, .hop_timeout = hop_timeout});
   if (!channel) return tl::unexpected(std::move(channel).error());
   return std::unique_ptr<RelayedSendLane>(new RelayedSendLane(std::move(*channel)));
 }

@@ -169,7 +169,7 @@ class OwnNetwork {
     }
   }
 
-  const SystemClock clock_;
+  const SystemClock clock_{};
   Counters counters_;
   std::vector<std::unique_ptr<NetworkNode>> nodes_;
 };

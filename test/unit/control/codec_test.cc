@@ -50,8 +50,10 @@ std::vector<Packet> OneOfEach() {
       {7, welcome},
       {8, Connected{{{1, 2, 3}, {}}, "A ab--ba B", "by a last resort"}},
       {9, Failed{{5, true, RefusedCode::kOwnerGone, "gone"}}},
-      {10, Arrived{SomeOpen(), "A ab--ba B", "by a last resort"}},
+      {10, Arrived{SomeOpen(), "A ab--ba B", "by a last resort", "mlx5_0", 2}},
       {11, Answer{"all neighbours", true}},
+      {12, Prepare{"mlx5_0", 2, 1}},
+      {13, Prepared{{std::byte{1}, std::byte{2}}, "no memory"}},
   };
 }
 

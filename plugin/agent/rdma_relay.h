@@ -1,0 +1,92 @@
+// What a relay does for a circuit that devices carry: each packet that arrives in a slot leaves from that slot, over
+// the next hop's device; the last relay writes payload straight into the receiver's memory. No byte of it passes the
+// CPU.
+#pragma once
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/slot_space.h"
+#include "agent/verbs_port.h"
+#include "base/event_loop.h"
+#include "relay/counters.h"
+#include "transport/rdma/packet_channel.h"
+
+namespace relay::agent {
+
+class RdmaRelay {
+ public:
+  struct Tools {
+    EventLoop& loop;
+    Counters& counters;
+    SlotBudget& budget;
+    const transport::rdma::Verbs* verbs = nullptr;  // null: libibverbs
+  };
+  struct Ports {
+    VerbsPort near, far;  // this node's, towards the source and towards the destination
+    bool last = false;    // the far end is the receiving process
+    Duration hop_timeout{};
+  };
+  struct Addresses {
+    std::optional<SocketAddress> near, far;
+  };
+
+  // Takes the neighbour's offer; `addresses` are those of the socket on which it came.
+  static Result<std::unique_ptr<RdmaRelay>> Make(Tools tools, const Ports& ports,
+                                                 const transport::rdma::HopOffer& offer, const Addresses& addresses);
+  ~RdmaRelay();
+  RdmaRelay(const RdmaRelay&) = delete;
+  RdmaRelay& operator=(const RdmaRelay&) = delete;
+
+  // For OPEN onward, and with its answer; then what OPENED says back.
+  transport::rdma::HopOffer offer_onward() const { return far_->offer(); }
+  Status ConnectFar(const transport::rdma::HopOffer& answer) { return far_->Connect(answer); }
+  transport::rdma::HopOffer offer_back() const { return near_->offer(); }
+
+  // Relays from now on. `failed` is called at most once, and may destroy this.
+  Status Start(std::function<void(const Error&)> failed);
+
+ private:
+  // Slots whose packets wait for credit or room, first come first.
+  class Queue {
+   public:
+    explicit Queue(size_t slots) : slots_(slots) {}
+    bool empty() const { return begin_ == end_; }
+    uint32_t front() const { return slots_[begin_ % slots_.size()]; }
+    void Push(uint32_t slot) { slots_[end_++ % slots_.size()] = slot; }
+    void Pop() { ++begin_; }
+
+   private:
+    std::vector<uint32_t> slots_;
+    size_t begin_ = 0, end_ = 0;
+  };
+  using Channel = transport::rdma::PacketChannel;
+
+  RdmaRelay(Tools tools, bool last, SlotMemory memory, std::shared_ptr<transport::rdma::Memory> on_near,
+            std::shared_ptr<transport::rdma::Memory> on_far, std::unique_ptr<Channel> near,
+            std::unique_ptr<Channel> far);
+  Status RegisterHeaders(transport::rdma::Device& near, transport::rdma::Device& far);
+  void OnEvents();
+  void Work();
+  Result<bool> Pump();
+  Result<bool> Take(Channel& from, Channel& to, Queue& queue, std::vector<uint32_t>& bytes);
+  Status SendForward();
+  Status SendBack();
+
+  Tools tools_;
+  const bool last_;
+  SlotMemory memory_;
+  // Keys of the same memory on the device it leaves by.
+  std::shared_ptr<transport::rdma::Memory> on_near_, on_far_, near_headers_on_far_, far_headers_on_near_;
+  std::unique_ptr<Channel> near_, far_;  // go first
+  Queue forward_, back_;
+  std::vector<uint32_t> forward_bytes_, back_bytes_;  // payload in each slot
+  TimePoint moved_{};
+  EventLoop::TimerId again_ = 0;
+  std::function<void(const Error&)> failed_;
+};
+
+}  // namespace relay::agent
