@@ -17,8 +17,9 @@ namespace relay::transport::rdma {
 namespace {
 
 constexpr uint32_t k24Bits = 0xffffff;
-// 8 tries in all. What a device waits for each is 4.096 us * 2^exponent at least, and up to four times that.
-constexpr uint8_t kRetries = 7;
+// 7 tries in all; one retry more, and soft-RoCE tries for ever. What a device waits for each is 4.096 us * 2^exponent
+// at least, and up to four times that.
+constexpr uint8_t kRetries = 6;
 constexpr uint8_t kLeastExponent = 10, kMostExponent = 22;
 constexpr uint8_t kHopLimit = 255;
 // One read at a time, as NCCL's own transport: reads only flush.

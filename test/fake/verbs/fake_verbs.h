@@ -15,8 +15,8 @@
 // and vendor_err are garbage; destroy_qp waits for unacknowledged events; what is still used is not destroyed (EBUSY).
 //
 // What differs from a device: a retry takes no time. Work whose far queue pair exists but has not reached RTR waits
-// for it; any other silence ends in RETRY_EXC_ERR after SetPatience() further Step()s, at once by default. Calls that
-// would wait for an event never do (EAGAIN).
+// for it; any other silence ends in RETRY_EXC_ERR after SetPatience() further Step()s, at once by default, and with 7
+// retries never, as on soft-RoCE. Calls that would wait for an event never do (EAGAIN).
 #pragma once
 #include <cstdint>
 #include <functional>

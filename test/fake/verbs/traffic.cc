@@ -8,6 +8,7 @@ namespace relay::fake {
 namespace {
 
 constexpr uint32_t kGarbage = 0xdeadbeef;
+constexpr unsigned kForever = 7;  // retries: for a receiver that is not ready, and on soft-RoCE for silence too
 
 // As a device writes: whole aligned words, in order, so that a CPU may poll them.
 void CopyBytes(std::byte* to, const std::byte* from, size_t size) {
@@ -161,7 +162,7 @@ class Delivery {
       case Reach::kNotReady:
         return std::nullopt;
       case Reach::kSilence:
-        if (work_.tries++ < state_.patience) return std::nullopt;
+        if (from_.now.retry_cnt == kForever || work_.tries++ < state_.patience) return std::nullopt;
         return IBV_WC_RETRY_EXC_ERR;
       case Reach::kThere:
         break;
@@ -176,7 +177,6 @@ class Delivery {
  private:
   std::optional<ibv_wc_status> NotReady() {
     ++state_.traffic.receiver_not_ready;
-    constexpr unsigned kForever = 7;
     if (from_.now.rnr_retry == kForever || work_.not_ready++ < from_.now.rnr_retry) return std::nullopt;
     return IBV_WC_RNR_RETRY_EXC_ERR;
   }
