@@ -1,7 +1,6 @@
 #include "agent/live_fabric.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <utility>
 
 #include "agent/refusal.h"
@@ -115,11 +114,6 @@ Status LiveFabric::StartDiscovery() {
   RELAY_TRY(discovery);
   discovery_ = std::move(*discovery);
   return {};
-}
-
-bool LiveFabric::RdmaByEnvironment() {
-  const auto knobs = LoadKnobs([](const char* name) -> const char* { return getenv(name); }, nullptr);
-  return !knobs || knobs->rdma != "off";
 }
 
 void LiveFabric::OnPorts(const std::vector<fabric::Port>& ports) {

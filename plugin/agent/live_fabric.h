@@ -23,7 +23,7 @@ class LiveFabric {
     std::string name;           // of this host
     std::string ifname, peers;  // as in DiscoveryOptions
     std::shared_ptr<const Key> key;
-    bool rdma = RdmaByEnvironment();
+    bool rdma = true;             // NCCL_RELAY_RDMA
     VerbsRoots verbs_roots = {};  // of sysfs and /dev
   };
   struct Hooks {
@@ -65,7 +65,6 @@ class LiveFabric {
   Status StartDiscovery();
   fabric::LinkState::Hooks RecordHooks();
   SessionDesk::Hooks SessionHooks();
-  static bool RdmaByEnvironment();
   void OnPorts(const std::vector<fabric::Port>& ports);
   void LookUpVerbs();
   void LookUpVerbsAgain();

@@ -75,7 +75,8 @@ LiveFabric::Options DiscoverOptions(const Knobs& knobs, const std::shared_ptr<co
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
   const auto wall = static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
-  LiveFabric::Options options{TakeIdentity(RuntimeDirectory(), wall), HostName(), knobs.ifname, knobs.peers, key};
+  LiveFabric::Options options{
+      TakeIdentity(RuntimeDirectory(), wall), HostName(), knobs.ifname, knobs.peers, key, knobs.rdma != "off"};
   if (!options.identity.kept) RELAY_INFO("this node's id is not kept: no runtime directory can be written");
   if (key == nullptr) RELAY_INFO("the fabric is open: any agent on its wires may join (NCCL_RELAY_KEY_FILE closes it)");
   return options;

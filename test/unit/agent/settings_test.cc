@@ -44,7 +44,7 @@ TEST_F(SettingsTest, WithoutAFileTheEnvironmentDecidesAlone) {
 }
 
 TEST_F(SettingsTest, AFileSaysWhatTheEnvironmentDoesNot) {
-  Write(R"({"port": 3000, "peers": ["10.0.0.1", "spark-2:4000"], "ifname": "=eth1", "log": "trace",
+  Write(R"({"port": 3000, "peers": ["10.0.0.1", "spark-2:4000"], "ifname": "=eth1", "log": "trace", "rdma": "off",
             "metrics": "127.0.0.1:9417", "drain_timeout": "250ms", "serve": "everyone"})");
   setenv("NCCL_RELAY_PORT", "2000", 1);
   auto settings = LoadSettings(file_);
@@ -53,6 +53,7 @@ TEST_F(SettingsTest, AFileSaysWhatTheEnvironmentDoesNot) {
   EXPECT_EQ(settings->knobs.peers, "10.0.0.1,spark-2:4000");
   EXPECT_EQ(settings->knobs.ifname, "=eth1");
   EXPECT_EQ(settings->knobs.log, "trace");
+  EXPECT_EQ(settings->knobs.rdma, "off");
   EXPECT_EQ(settings->metrics, "127.0.0.1:9417");
   EXPECT_EQ(settings->users, control::Users::kAnyone);
   EXPECT_EQ(settings->drain_timeout, std::chrono::milliseconds(250));
