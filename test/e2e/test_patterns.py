@@ -165,7 +165,7 @@ def test_gpus_that_offer_direct_access_keep_their_memory_from_the_plugin(lab, me
 def test_gpu_memory_is_refused_in_a_sentence(lab, build):
     run = lab.run("chain:2", "python3", str(HERE / "gpu_pointers.py"), str(build / "libnccl-net-relay.so"),
                   options=["--ranks", "A", "--timeout", "60"]).ok()
-    assert len(lines(run, "regMr: GPU memory cannot be registered: the hops of this node are TCP")) == 6, run.text()
+    assert len(lines(run, "regMr: GPU memory cannot be registered: the hops of this connection are TCP")) == 6, run.text()
     run.says("refused, and went on")
 
 
