@@ -9,13 +9,6 @@
 #include "transport/loopback/dial.h"
 
 namespace relay::agent {
-namespace {
-
-// A queue pair is made in milliseconds; a client that is stopped keeps nobody waiting.
-constexpr Duration kPreparePatience = std::chrono::seconds(3);
-
-}  // namespace
-
 Outgoing::Outgoing(const Services& services, Request request, Done done)
     : services_(services), request_(std::move(request)), done_(std::move(done)) {
   timer_ = services_.loop.After(Duration::zero(), [this] { Begin(); });
@@ -91,8 +84,10 @@ void Outgoing::DialPath(const fabric::Path& path) {
   auto device = DeviceFor(path);
   if (!device) return Dial();
   preparing_ = true;
-  timer_ = services_.loop.After(kPreparePatience, [this] {
-    OnPrepared({{}, "the process did not make its queue pair within " + SecondsText(kPreparePatience)});
+  // A queue pair is made in milliseconds; what a process on a busy host cannot do in this time it may do over TCP.
+  const Duration patience = node.connect_timeout / 3;
+  timer_ = services_.loop.After(patience, [this, patience] {
+    OnPrepared({{}, "the process did not make its queue pair within " + SecondsText(patience)});
   });
   request_.prepare(std::move(*device));
 }

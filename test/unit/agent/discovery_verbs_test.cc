@@ -276,8 +276,9 @@ RC_GTEST_PROP(VerbsPortsProperty, NoFileDoesHarm, ()) {
     tree.Write(tree.PortFolder("mlx5_0") + *rc::gen::elementOf(files), *rc::gen::elementOf(texts));
   }
   const PortVerbs found = tree.Read().Behind("eth0", AddressList({"10.0.0.1"}));
-  RC_ASSERT(!found.port || found.why_not.empty());
-  RC_ASSERT(!found.port || found.port->device == "mlx5_0");
+  if (!found.port) return;
+  RC_ASSERT(found.why_not.empty());
+  RC_ASSERT(found.port->device == "mlx5_0");
 }
 
 }  // namespace
