@@ -163,7 +163,7 @@ TEST(RdmaEndpoint, RandomBytesAreHarmless) {
     const auto bytes = std::as_bytes(std::span(random));
     ByteReader in(bytes);
     const auto taken = TakeEndpoint(in);
-    RC_ASSERT(!taken || taken->gids.size() <= kMaxGids);
+    if (taken) RC_ASSERT(taken->gids.size() <= kMaxGids);
   }));
 }
 
