@@ -4,9 +4,24 @@ import pytest
 SIZES = "-b 8 -e 2M -f 64 -n 1 -w 0"
 
 
+def right(run, commands):
+    """Every result, by devices alone."""
+    run.ok().says("A", "Using network Relay")
+    assert run.outputs["A"].count("Out of bounds values : 0 OK") == len(commands), run.text()
+    assert run.transports() and all(t.startswith("rxe_") for t in run.transports()), run.text()
+    return run
+
+
 @pytest.mark.parametrize("version", ["2.22.3"])
-def test_all_reduce_on_a_chain(nccl_lab, version):
-    run = nccl_lab.nccl("chain:3", f"all_reduce {SIZES}", env={"RELAY_TEST_NCCL": version}).ok()
-    run.says("A", "Out of bounds values : 0 OK")
-    run.says("A", "Using network Relay")
+def test_collectives_on_a_chain(nccl_lab, version):
+    commands = [f"all_reduce {SIZES}", "all_gather -b 1K -e 1M -f 32 -n 1 -w 0", "alltoall -b 1K -e 256K -f 16 -n 1 -w 0"]
+    run = right(nccl_lab.nccl("chain:3", *commands, env={"RELAY_TEST_NCCL": version}, status=True), commands)
     assert ("C", "A", "C cb--bc B ba--ab A") in {connection[:3] for connection in run.connections()}, run.text()
+    relayed = run.counters("B")
+    assert relayed["relayed_packets"] > 0 and relayed["relay_copied_bytes"] == 0, relayed
+
+
+def test_a_tree_and_its_diagonal_on_a_ring(nccl_lab):
+    commands = ["all_reduce -b 8 -e 256K -f 64 -n 1 -w 0", "alltoall -b 1K -e 64K -f 8 -n 1 -w 0"]
+    run = right(nccl_lab.nccl("ring:4", *commands, env={"NCCL_ALGO": "Tree"}, status=True), commands)
+    assert sum(run.counters(host)["relayed_packets"] for host in "ABCD") > 0, run.text()
