@@ -6,7 +6,7 @@ NCCL   := build/nccl
 
 .DEFAULT_GOAL := all
 .PHONY: all deps nccl build demo check check-all unit e2e bench lint format tidy asan tsan clang fuzz mutants docs clean \
-        arm64 check-arm64 check-rdma coverage images
+        arm64 check-arm64 check-rdma bench-rdma coverage images
 
 all: deps build
 	ln -sfn $(PRESET)/libnccl-net-relay.so build/libnccl-net-relay.so
@@ -40,6 +40,9 @@ e2e: nccl all
 
 check-rdma: nccl all        ## real verbs: a virtual machine with soft-RoCE; installs what it needs
 	@/usr/bin/python3 -m pytest test/rdma -q -rs --build=$(BUILD) --durations=10
+
+bench-rdma: nccl all        ## the plugin beside the verbs tools, on soft-RoCE: ratios and counts, never hardware's speed
+	@test/rdma/bench.py --build $(BUILD)
 
 bench: nccl all
 	@/usr/bin/python3 test/bench/run.py --build $(BUILD)
