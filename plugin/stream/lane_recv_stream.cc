@@ -1,12 +1,10 @@
 #include "stream/lane_recv_stream.h"
 
-#include "stream/fit.h"
-
 namespace relay::stream {
 
 Status LaneRecvStream::DriveLane() {
   while (true) {
-    auto size = lane_->NextWhole();
+    auto size = the_lane().NextWhole();
     if (!size) return tl::unexpected(std::move(size).error());
     if (!*size) break;
     Request& request = RequestOf(whole_++);
@@ -17,14 +15,12 @@ Status LaneRecvStream::DriveLane() {
   }
   while (heard() && announced_ != posted()) {
     const Request& request = RequestOf(announced_);
-    auto room = lane_->Announce({request.data, request.size, request.keys});
+    auto room = the_lane().Announce({request.data, request.size, request.keys});
     if (!room) return tl::unexpected(std::move(room).error());
     if (!*room) break;
     ++announced_;
   }
-  return lane_->Ring();
+  return the_lane().Ring();
 }
-
-Status LaneRecvStream::OnCircuitFrame(const FrameHeader& header) { return Misplaced(header); }
 
 }  // namespace relay::stream

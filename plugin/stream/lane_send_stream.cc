@@ -1,17 +1,15 @@
 #include "stream/lane_send_stream.h"
 
-#include "stream/fit.h"
-
 namespace relay::stream {
 
 LaneSendStream::LaneSendStream(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<transport::SendLane> lane,
                                StreamOptions options, Counters& counters)
-    : Stream(std::move(circuit), std::move(options), counters), lane_(std::move(lane)) {
+    : LaneStream(std::move(circuit), std::move(lane), std::move(options), counters) {
   SayReady();
 }
 
 Status LaneSendStream::DriveLane() {
-  auto whole = lane_->Whole();
+  auto whole = the_lane().Whole();
   if (!whole) return tl::unexpected(std::move(whole).error());
   for (; whole_ != *whole; ++whole_) {
     Finish(RequestOf(whole_), RequestOf(whole_).size);
@@ -19,19 +17,17 @@ Status LaneSendStream::DriveLane() {
   }
   while (started_ != posted()) {
     const Request& request = RequestOf(started_);
-    auto capacity = lane_->CapacityOf(started_);
+    auto capacity = the_lane().CapacityOf(started_);
     if (!capacity) return tl::unexpected(std::move(capacity).error());
     if (!*capacity) break;
     RELAY_TRY(CheckFits(request.size, **capacity));
-    auto room = lane_->Start({request.data, request.size, request.keys});
+    auto room = the_lane().Start({request.data, request.size, request.keys});
     if (!room) return tl::unexpected(std::move(room).error());
     if (!*room) break;
     ++started_;
     Add(counters().rdma_bytes_sent, request.size);
   }
-  return lane_->Ring();
+  return the_lane().Ring();
 }
-
-Status LaneSendStream::OnCircuitFrame(const FrameHeader& header) { return Misplaced(header); }
 
 }  // namespace relay::stream

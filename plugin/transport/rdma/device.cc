@@ -37,12 +37,7 @@ std::string SizeText(size_t bytes) {
 
 // What to do about a registration that was refused.
 std::string RegisterAdvice(int error) {
-  if (error == ENOMEM) {
-    const std::string limit = MemlockText();
-    return limit.empty()
-               ? "the kernel or the device has no memory left for it; GPU memory needs nvidia-peermem or DMA-BUF"
-               : limit;
-  }
+  if (error == ENOMEM) return NoMemoryAdvice();
   if (error == EFAULT) {
     return "it is not writable memory of this process's; GPU memory needs the module nvidia-peermem, or DMA-BUF";
   }

@@ -5,7 +5,6 @@
 #include <cerrno>
 
 namespace relay::transport::rdma {
-namespace {
 
 uint64_t MemlockLimit() {
   rlimit limit{};
@@ -13,10 +12,7 @@ uint64_t MemlockLimit() {
   return limit.rlim_cur;
 }
 
-}  // namespace
-
-std::string MemlockText() {
-  const uint64_t limit = MemlockLimit();
+std::string MemlockText(uint64_t limit) {
   if (limit == UINT64_MAX) return "";
   return "locked memory is limited to " + std::to_string(limit >> 10) +
          " KiB here: raise it (ulimit -l unlimited, LimitMEMLOCK=infinity in a systemd unit, docker run --ulimit "
@@ -28,10 +24,16 @@ std::string MemlockHint(int error) {
   return text.empty() ? "" : " (" + text + ")";
 }
 
-Status CheckMemlock(uint64_t bytes) {
-  if (bytes <= MemlockLimit()) return {};
+std::string NoMemoryAdvice(uint64_t limit) {
+  const std::string text = MemlockText(limit);
+  return text.empty() ? "the kernel or the device has no memory left for it; GPU memory needs nvidia-peermem or DMA-BUF"
+                      : text;
+}
+
+Status CheckMemlock(uint64_t bytes, uint64_t limit) {
+  if (bytes <= limit) return {};
   return Fail(ErrorCode::kSystem,
-              "RDMA needs " + std::to_string(bytes >> 10) + " KiB of locked memory, but " + MemlockText(), ENOMEM);
+              "RDMA needs " + std::to_string(bytes >> 10) + " KiB of locked memory, but " + MemlockText(limit), ENOMEM);
 }
 
 }  // namespace relay::transport::rdma

@@ -8,10 +8,14 @@
 
 namespace relay::transport::rdma {
 
+// Of this process, in bytes; UINT64_MAX: there is none.
+uint64_t MemlockLimit();
 // An error with what to raise, when so many bytes are above the limit. Does not know what is locked already.
-Status CheckMemlock(uint64_t bytes);
-// "locked memory is limited to 8 MiB here: raise it (...)"; empty where there is no limit.
-std::string MemlockText();
+Status CheckMemlock(uint64_t bytes, uint64_t limit = MemlockLimit());
+// "locked memory is limited to 8192 KiB here: raise it (...)"; empty where there is no limit.
+std::string MemlockText(uint64_t limit = MemlockLimit());
+// What to do about a registration that found no memory: the limit if there is one.
+std::string NoMemoryAdvice(uint64_t limit = MemlockLimit());
 // For the sentence of a call that failed so: " (locked memory is limited ...)" after ENOMEM where there is a limit,
 // else empty. Not for registrations alone: kernels count a device's own queues too.
 std::string MemlockHint(int error);

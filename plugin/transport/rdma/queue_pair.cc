@@ -215,6 +215,10 @@ Status QueuePair::Connect(const Endpoint& far, const GidPair& gids) {
 int QueuePair::event_fd() const { return queues_->channel->fd; }
 
 Status QueuePair::Arm(bool solicited_only) {
+  // A device that is gone may report nothing any more: whoever means to sleep would never wake.
+  if (auto trouble = trouble_->Get(); trouble && trouble->code == ErrorCode::kSystem) {
+    return tl::unexpected<Error>(std::move(*trouble));
+  }
   ibv_cq* cq = queues_->completions;
   const int error = cq->context->ops.req_notify_cq(cq, solicited_only);
   if (error == 0) return {};

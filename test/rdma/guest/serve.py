@@ -25,7 +25,10 @@ OUT = pathlib.Path("/out")
 
 class Port:
     def __init__(self):
+        deadline = time.monotonic() + 60
         while not (ports := glob.glob("/dev/vport*")):  # its driver may still be at it
+            if time.monotonic() > deadline:
+                sys.exit("no virtio port has come within 60 s")
             time.sleep(0.05)
         self._fd = os.open(ports[0], os.O_RDWR | os.O_CLOEXEC)
         self._lock = threading.Lock()

@@ -171,6 +171,28 @@ TEST(LaneStream, DeregisteredMemoryIsNamedByNoDevice) {
   EXPECT_EQ(pair.lanes.verbs.live().queue_pairs, 0U) << "the peer's end, too, was told";
 }
 
+TEST(LaneStream, ADeviceThatIsGoneEndsAConnectionThatWaits) {
+  Pair pair;
+  Registered to(*pair.lanes.b, 64);
+  Request* r = Pair::Post(*pair.receiver, to, 64);
+  pair.Attend();
+  pair.lanes.verbs.RaisePortEvent({"b"}, IBV_EVENT_DEVICE_FATAL);
+  EXPECT_THAT(pair.Finish(r), HasSubstr("RDMA device b is gone"));
+}
+
+TEST(LaneStream, APortThatIsDownForAMomentEndsNothing) {
+  Pair pair;
+  Registered from(*pair.lanes.a, 64), to(*pair.lanes.b, 64);
+  Request* r = Pair::Post(*pair.receiver, to, 64);
+  pair.Attend();
+  pair.lanes.verbs.SetPort({"b"}, false);
+  pair.Attend();
+  pair.lanes.verbs.SetPort({"b"}, true);
+  Request* s = Pair::Post(*pair.sender, from, 64);
+  EXPECT_EQ(pair.Finish(s), "");
+  EXPECT_EQ(pair.Finish(r), "");
+}
+
 TEST(LaneStream, EveryBadCompletionEndsInASentence) {
   for (int status = 1; status <= 22; ++status) {  // IBV_WC_LOC_LEN_ERR to IBV_WC_TM_ERR
     Pair pair;
