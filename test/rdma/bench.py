@@ -17,15 +17,30 @@ from verbs import pair
 
 MIB = 1 << 20
 CHAIN = "chain:3"
+MESSAGES = 200  # of each latency test, after WARMUP, in both directions
+WARMUP = 20
+# NCCL's own IB transport runs with this version on devices that are not Mellanox's.
+NCCL = "2.22.3"
+# Requests and their acknowledgements on the wire, per message of 8 bytes: news of a posted receive and the write; through
+# a relay both hops carry the news, the message and its acknowledgement, and some of the messages are followed by credit.
+PACKETS = {"direct": (4.0, 4.1), "relayed": (12.0, 14.0)}
 
 
 def perf(lab, arguments, hosts, agents=()):
     """The rows of rank 0, and the run."""
-    commands = [f"{host}: exec {lab.relay} perf {arguments} --channels 1 --json" for host in hosts]
+    commands = [f"{host}: rdma statistic show link > $OUT/before-{host}; {lab.relay} perf {arguments} --channels 1 --json && "
+                f"rdma statistic show link > $OUT/after-{host}" for host in hosts]
     run = lab.run(CHAIN, *commands, agents=agents, status=True).ok()
     document = json.loads(run.says(hosts[0], "{"))
     assert document["out_of_bounds"] == 0, run.text()
     return document["rows"], run
+
+
+def counted(run, host, name):
+    """How far the machine's devices counted on while this host's script ran."""
+    def total(moment):
+        return sum(map(int, re.findall(rf"{name}\w* (\d+)", (run.out / f"{moment}-{host}").read_text())))
+    return total("after") - total("before")
 
 
 def verbs(lab, tool, options, column):
@@ -36,22 +51,68 @@ def verbs(lab, tool, options, column):
     return float(rows[-1][column])
 
 
+def bandwidth(lab, hosts, agents=()):
+    rows, run = perf(lab, "broadcast -b 16M -e 16M -n 3 -w 1 -c 0 --proto simple", hosts, agents)
+    return 16 * MIB / rows[-1]["time_us"], run
+
+
+def latency(lab, hosts, agents=()):
+    """us, and packets per message."""
+    rows, run = perf(lab, f"pingpong -b 8 -e 8 -n {MESSAGES} -w {WARMUP} -c 0 --one-thread", hosts, agents)
+    assert counted(run, hosts[0], "rnr") == 0 and counted(run, hosts[0], "rcvd_rnr") == 0, run.text()
+    return rows[-1]["time_us"], counted(run, hosts[0], "sent_pkts") / (2 * (MESSAGES + WARMUP))
+
+
 def measure(lab):
     """One round: name -> value. MB/s and us, one way."""
     out = {}
     out["ib_write_bw 1 MiB, MB/s"] = verbs(lab, "ib_write_bw", f"-s {MIB} -n 64 -t 8 -F", 3) * MIB / 1e6
-    rows, _ = perf(lab, "broadcast -b 16M -e 16M -n 2 -w 1 -c 0 --proto simple", "AB")
-    out["direct, MB/s"] = 16 * MIB / rows[-1]["time_us"]
-    rows, run = perf(lab, "broadcast -b 16M -e 16M -n 2 -w 1 -c 0 --proto simple", "AC", agents=["B"])
-    out["through a relay, MB/s"] = 16 * MIB / rows[-1]["time_us"]
+    out["direct, MB/s"], _ = bandwidth(lab, "AB")
+    out["through a relay, MB/s"], run = bandwidth(lab, "AC", ["B"])
     counters = run.counters("B")
     out["bytes relayed"], out["bytes that the relay copied"] = counters["relayed_bytes"], counters["relay_copied_bytes"]
+    out["bytes per relayed packet"] = counters["relayed_bytes"] / counters["relayed_packets"]
     out["ib_write_lat 8 B, us"] = verbs(lab, "ib_write_lat", "-s 8 -n 300 -F", 4)
-    rows, _ = perf(lab, "pingpong -b 8 -e 8 -n 200 -w 20 -c 0", "AB")
-    out["direct 8 B, us"] = rows[-1]["time_us"]
-    rows, _ = perf(lab, "pingpong -b 8 -e 8 -n 200 -w 20 -c 0", "AC", agents=["B"])
-    out["through a relay 8 B, us"] = rows[-1]["time_us"]
+    out["direct 8 B, us"], out["direct 8 B, packets"] = latency(lab, "AB")
+    out["through a relay 8 B, us"], out["through a relay 8 B, packets"] = latency(lab, "AC", ["B"])
     return out
+
+
+def nccl(lab, **env):
+    """The real NCCL between neighbours: bytes -> us, and the transport that it used."""
+    command = "sendrecv -b 4K -e 8M -f 2 -n 5 -w 2 -c 0"
+    run = lab.nccl("chain:2", command, env={"RELAY_TEST_NCCL": NCCL, "FAKECUDA_GUARD": "0", **env}).ok()
+    rows = [line.split() for line in run.outputs["A"].splitlines() if re.match(r"\s*\d+\s+\d+\s+float", line)]
+    assert rows, run.text()
+    return {int(row[0]): float(row[5]) for row in rows}, set(re.findall(r"via NET/(\w+)", run.outputs["A"]))
+
+
+def nccl_round(lab):
+    ours, by = nccl(lab)
+    assert by == {"Relay"}, by
+    own, by = nccl(lab, NCCL_NET_PLUGIN="none", NCCL_NET="IB", NCCL_GIN_ENABLE="0")
+    assert by == {"IB"}, by
+    return ours, own
+
+
+def print_nccl(rounds):
+    print(f"\nNCCL {NCCL}, sendrecv between neighbours, us: medians of {len(rounds)} rounds in turn\n")
+    print(f"{'bytes':>10}{'plugin':>12}{'own IB':>12}{'own / plugin':>14}")
+    ratios = []
+    for size in rounds[0][0]:
+        ours, own = (statistics.median(r[which][size] for r in rounds) for which in (0, 1))
+        ratios.append(own / ours)
+        print(f"{size:10}{ours:12.1f}{own:12.1f}{ratios[-1]:14.2f}")
+    print(f"{'geometric mean':>34}{statistics.geometric_mean(ratios):14.2f}")
+
+
+def judge(medians):
+    """Counts alone: speeds of an emulated machine are its own."""
+    assert medians["bytes that the relay copied"] == 0 and medians["bytes relayed"] > 0, medians
+    assert medians["bytes per relayed packet"] > 100e3, medians
+    for way, name in (("direct", "direct 8 B, packets"), ("relayed", "through a relay 8 B, packets")):
+        lowest, highest = PACKETS[way]
+        assert lowest <= medians[name] <= highest, f"{name}: {medians[name]}, want {lowest} to {highest}"
 
 
 def main():
@@ -66,6 +127,7 @@ def main():
         lab = Lab(arguments.cache.resolve(), build, pathlib.Path(out), env=env)
         try:
             rounds = [measure(lab) for _ in range(arguments.rounds)]
+            nccl_rounds = [nccl_round(lab) for _ in range(arguments.rounds)]
         finally:
             lab.close()
     medians = {name: statistics.median(r[name] for r in rounds) for name in rounds[0]}
@@ -74,7 +136,9 @@ def main():
     print(f"\ndirect / ib_write_bw: {medians['direct, MB/s'] / medians['ib_write_bw 1 MiB, MB/s']:.2f}")
     print(f"direct 8 B / ib_write_lat: {medians['direct 8 B, us'] / medians['ib_write_lat 8 B, us']:.2f}")
     print(f"through a relay 8 B / direct 8 B: {medians['through a relay 8 B, us'] / medians['direct 8 B, us']:.2f}")
-    assert medians["bytes that the relay copied"] == 0 and medians["bytes relayed"] > 0
+    print_nccl(nccl_rounds)
+    judge(medians)
+    print("\ncounts: as the design says")
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ Result<std::unique_ptr<Communicator>> Communicator::Init(const CommunicatorFacts
   const Status initialised = c.OnThread(c.init_, {Once([&c] { return c.CallInit(); })});
   if (!initialised) return tl::unexpected(initialised.error());
   c.progress_ = std::make_unique<ProgressThread>(
-      ProgressThread::Facts{&facts.net, c.context_, facts.world.rank, facts.options.flush}, c.latch_);
+      ProgressThread::Facts{&facts.net, c.context_, facts.world.rank, facts.options.flush, facts.options.one_thread},
+      c.latch_);
   return out;
 }
 
@@ -131,8 +132,11 @@ Status Communicator::Connect(const std::vector<Steps>& steps_by_channel, const L
   RELAY_TRY(ExchangeHandles());
   RELAY_TRY(OnThread(service_, std::move(connects)));
   RELAY_TRY(OnThread(service_, std::move(registers)));
+  std::function<void()> meanwhile;
+  if (facts_.options.one_thread) meanwhile = [this] { progress_->Turn(); };
   for (size_t channel = 0; channel < steps_by_channel.size(); ++channel) {
-    blocks_.push_back(std::make_unique<Block>(static_cast<int>(channel), connections_, facts_.world.ranks, latch_));
+    blocks_.push_back(
+        std::make_unique<Block>(static_cast<int>(channel), connections_, facts_.world.ranks, latch_, meanwhile));
   }
   return {};
 }

@@ -33,8 +33,12 @@ void FlipBit(float& value) {
 
 }  // namespace
 
-Block::Block(int channel, const std::vector<std::unique_ptr<Connection>>& connections, int ranks, Latch& latch)
-    : latch_(latch), receives_(static_cast<size_t>(ranks)), sends_(static_cast<size_t>(ranks)) {
+Block::Block(int channel, const std::vector<std::unique_ptr<Connection>>& connections, int ranks, Latch& latch,
+             std::function<void()> meanwhile)
+    : latch_(latch),
+      meanwhile_(std::move(meanwhile)),
+      receives_(static_cast<size_t>(ranks)),
+      sends_(static_cast<size_t>(ranks)) {
   for (const auto& connection : connections) {
     if (connection->channel != channel) continue;
     const bool sends = connection->direction == Direction::kSend;
@@ -89,7 +93,12 @@ void Block::Execute(const Launch& launch) {
     done_.assign(launch.steps.size(), false);
     for (first_ = 0; first_ < launch.steps.size();) {
       if (latch_.raised()) return;
-      if (!Pass(launch)) std::this_thread::yield();
+      const bool moved = Pass(launch);
+      if (meanwhile_) {
+        meanwhile_();
+      } else if (!moved) {
+        std::this_thread::yield();
+      }
     }
     if (launch.ends) launch.ends->push_back(std::chrono::steady_clock::now());
   }

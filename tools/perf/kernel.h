@@ -3,6 +3,7 @@
 #pragma once
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -28,8 +29,10 @@ struct Launch {
 
 class Block {
  public:
-  // Of `connections`, those of this channel. They outlive the block.
-  Block(int channel, const std::vector<std::unique_ptr<Connection>>& connections, int ranks, Latch& latch);
+  // Of `connections`, those of this channel. They outlive the block. `meanwhile`: what else this thread does in every
+  // pass; empty: nothing, and it yields when nothing moves.
+  Block(int channel, const std::vector<std::unique_ptr<Connection>>& connections, int ranks, Latch& latch,
+        std::function<void()> meanwhile = {});
   // The latch is raised: ends in the next pass.
   ~Block();
   Block(const Block&) = delete;
@@ -62,6 +65,7 @@ class Block {
   Port& To(int rank) { return sends_[static_cast<size_t>(rank)]; }
 
   Latch& latch_;
+  const std::function<void()> meanwhile_;
   std::vector<Port> receives_, sends_;  // by rank
   size_t ports_ = 0;                    // that have a connection
   std::vector<float> sum_;

@@ -26,6 +26,7 @@ const char* const kUsage =
     "  --algo ALGO        auto; all_reduce: ring, tree; all_gather, reduce_scatter: ring, pat\n"
     "  --proto PROTO      auto (LL for small messages), simple, ll, ll128 (newer ABIs only)\n"
     "  --channels N       connections between two ranks, 2\n"
+    "  --one-thread       kernel and progress take turns on one thread per rank: what is left is the plugin's time\n"
     "  --peer RANK        of pingpong, the last rank\n"
     "  --abi vN           v6 to v12: use this table of the plugin, not the newest it has\n"
     "  --flush            iflush after every Simple receive, as NCCL with GPU memory\n"
@@ -79,7 +80,7 @@ Status Set(T& field, const R& parsed) {
   return {};
 }
 
-enum LongOption { kAlgo = 256, kProto, kChannels, kPeer, kAbi, kFlush, kTimeout, kJson, kCorrupt };
+enum LongOption { kAlgo = 256, kProto, kChannels, kPeer, kAbi, kFlush, kOneThread, kTimeout, kJson, kCorrupt };
 
 Status Apply(Options& options, int option, const std::string& value) {
   switch (option) {
@@ -110,6 +111,9 @@ Status Apply(Options& options, int option, const std::string& value) {
     case kFlush:
       options.flush = true;
       return {};
+    case kOneThread:
+      options.one_thread = true;
+      return {};
     case kTimeout:
       return Set(options.timeout, Integer("--timeout", value, 1, 86400));
     case kJson:
@@ -132,6 +136,7 @@ Status Validate(const Options& options) {
       (options.algorithm == AlgorithmChoice::kPat && !gathers)) {
     return Refuse(options.pattern + " has no such --algo; --help lists them");
   }
+  if (options.one_thread && options.channels != 1) return Refuse("--one-thread wants --channels 1");
   return {};
 }
 
@@ -159,6 +164,7 @@ Result<Options> ParseOptions(int argc, char** argv) {
                                  {"peer", required_argument, nullptr, kPeer},
                                  {"abi", required_argument, nullptr, kAbi},
                                  {"flush", no_argument, nullptr, kFlush},
+                                 {"one-thread", no_argument, nullptr, kOneThread},
                                  {"timeout", required_argument, nullptr, kTimeout},
                                  {"json", no_argument, nullptr, kJson},
                                  {"corrupt", required_argument, nullptr, kCorrupt},

@@ -23,7 +23,8 @@ struct Options {
   ProtocolChoice protocol = ProtocolChoice::kAuto;
   int abi = 0;  // 0: the newest that the plugin has
   bool json = false, flush = false;
-  uint64_t corrupt = 0;  // 0: nothing
+  bool one_thread = false;  // kernel and progress take turns on one
+  uint64_t corrupt = 0;     // 0: nothing
   int timeout = 60;
 };
 

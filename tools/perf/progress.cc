@@ -20,8 +20,9 @@ void* const kHint = reinterpret_cast<void*>(NCCL_NET_OPTIONAL_RECV_COMPLETION);
 
 }  // namespace
 
-ProgressThread::ProgressThread(const Facts& facts, Latch& latch)
-    : facts_(facts), latch_(latch), thread_([this] { Loop(); }) {
+ProgressThread::ProgressThread(const Facts& facts, Latch& latch) : facts_(facts), latch_(latch) {
+  if (facts_.borrowed) return;
+  thread_ = std::thread([this] { Loop(); });
   ::pthread_setname_np(thread_.native_handle(), "progress");
 }
 
@@ -48,25 +49,44 @@ void ProgressThread::Post(const std::vector<Operation>& operations) {
 }
 
 bool ProgressThread::Idle(milliseconds wait) {
+  if (facts_.borrowed) return TurnUntilIdle(wait);
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, wait, [this] { return idle_; });
 }
 
+bool ProgressThread::TurnUntilIdle(milliseconds wait) {
+  const auto deadline = std::chrono::steady_clock::now() + wait;
+  while (!latch_.raised()) {
+    Turn();
+    {
+      std::lock_guard lock(mutex_);
+      if (idle_) return true;
+    }
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+  }
+  return false;
+}
+
+bool ProgressThread::Turn() {
+  std::vector<Operation> fresh;
+  {
+    std::unique_lock lock(mutex_);
+    if (active_.empty() && posted_.empty()) {
+      idle_ = true;
+      changed_.notify_all();
+      if (facts_.borrowed) return false;
+      changed_.wait_for(lock, kLatchGlance, [this] { return !posted_.empty() || latch_.raised(); });
+    }
+    fresh.swap(posted_);
+  }
+  if (!fresh.empty()) facts_.net->SetNetAttributes(facts_.context);
+  for (const Operation& operation : fresh) Adopt(operation);
+  return Pass();
+}
+
 void ProgressThread::Loop() {
   while (!latch_.raised()) {
-    std::vector<Operation> fresh;
-    {
-      std::unique_lock lock(mutex_);
-      if (active_.empty() && posted_.empty()) {
-        idle_ = true;
-        changed_.notify_all();
-        changed_.wait_for(lock, kLatchGlance, [this] { return !posted_.empty() || latch_.raised(); });
-      }
-      fresh.swap(posted_);
-    }
-    if (!fresh.empty()) facts_.net->SetNetAttributes(facts_.context);
-    for (const Operation& operation : fresh) Adopt(operation);
-    if (!Pass()) std::this_thread::yield();
+    if (!Turn()) std::this_thread::yield();
   }
   std::lock_guard lock(mutex_);
   left_ = true;

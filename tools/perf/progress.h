@@ -1,5 +1,5 @@
 // NCCL's proxy progress thread: isend, irecv, test and iflush for all connections, by polling; asleep while there is no
-// operation.
+// operation. Where kernel and progress share one thread, the kernel's lends it its turns.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -26,7 +26,8 @@ class ProgressThread {
     Net* net;
     void* context;
     int rank;
-    bool flush;  // Simple receives, as with GPU memory
+    bool flush;             // Simple receives, as with GPU memory
+    bool borrowed = false;  // no thread of its own: it goes on in Turn() and Idle()
   };
   ProgressThread(const Facts& facts, Latch& latch);
   // The latch is raised: ends in the next pass.
@@ -35,6 +36,8 @@ class ProgressThread {
   ProgressThread& operator=(const ProgressThread&) = delete;
 
   void Post(const std::vector<Operation>& operations);
+  // Borrowed: one look at everything, by one thread at a time. True: something moved.
+  bool Turn();
   // No operation is left.
   bool Idle(std::chrono::milliseconds wait);
   // Waits until the thread has left its loop, which it does once the latch is raised.
@@ -47,6 +50,7 @@ class ProgressThread {
     uint64_t end;  // messages of the connection when the first of the queue is over
   };
   void Loop();
+  bool TurnUntilIdle(std::chrono::milliseconds wait);
   void Adopt(const Operation& operation);
   bool Pass();
   Result<bool> Advance(Active& active);

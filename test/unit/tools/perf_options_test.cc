@@ -34,6 +34,7 @@ TEST(PerfOptions, TakesWhatNcclTestsTakes) {
   EXPECT_EQ(o.checks, 2);
   EXPECT_EQ(Parse({"reduce", "--abi", "v7"})->abi, 7);
   EXPECT_EQ(Parse({"reduce", "--abi", "12"})->abi, 12);
+  EXPECT_TRUE(Parse({"reduce", "--one-thread", "--channels", "1"})->one_thread);
   EXPECT_TRUE(Parse({"--help"})->help);
 }
 
@@ -49,6 +50,7 @@ TEST(PerfOptions, WrongOnesAreNamed) {
       {"--proto fast: want one of auto", {"reduce", "--proto", "fast"}},
       {"no such --algo", {"reduce", "--algo", "pat"}},
       {"6 to 12", {"reduce", "--abi", "v13"}},
+      {"--one-thread wants --channels 1", {"reduce", "--one-thread"}},
   };
   for (const auto& [sentence, arguments] : cases) {
     const auto parsed = Parse(arguments);

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 namespace relay::perf {
 namespace {
 
@@ -70,6 +72,7 @@ class FakeNet final : public Net {
   bool leaves_hint = false, leaves_done = false, leaves_size = false, fails = false;
   int arrives = 100;
   std::vector<Post> posts, refused;
+  std::set<std::thread::id> threads;  // that have posted
   std::vector<int> flushed;
   std::vector<bool> sizes_given;
   int in_flight = 0, most_in_flight = 0, attributes = 0;
@@ -86,6 +89,7 @@ class FakeNet final : public Net {
       return ncclSuccess;
     }
     posts.push_back(post);
+    threads.insert(std::this_thread::get_id());
     most_in_flight = std::max(most_in_flight, ++in_flight);
     *request = Make(false);
     return ncclSuccess;
@@ -107,8 +111,8 @@ class PerfProgress : public ::testing::Test {
     return c;
   }
   // Runs one operation whose slots the kernel's side fills, or frees, as soon as it may.
-  Status Run(Connection& c, Protocol protocol, uint64_t messages, bool flush = false) {
-    ProgressThread progress({&net_, nullptr, 2, flush}, latch_);
+  Status Run(Connection& c, Protocol protocol, uint64_t messages, bool flush = false, bool borrowed = false) {
+    ProgressThread progress({&net_, nullptr, 2, flush, borrowed}, latch_);
     progress.Post({{&c, protocol, messages}});
     auto& handed = c.direction == Direction::kSend ? c.filled : c.freed;
     auto& returned = c.direction == Direction::kSend ? c.freed : c.filled;
@@ -193,6 +197,13 @@ TEST_F(PerfProgress, NothingIsFlushedThatIsEmptyOrLl) {
   net_.arrives = 0;
   ASSERT_TRUE(Run(*c, Protocol::kSimple, 3, true));
   EXPECT_TRUE(net_.flushed.empty());
+}
+
+TEST_F(PerfProgress, GoesOnInTheTurnsThatItIsLent) {
+  const auto c = Connect(Direction::kReceive);
+  ASSERT_TRUE(Run(*c, Protocol::kSimple, 9, /*flush=*/true, /*borrowed=*/true));
+  EXPECT_EQ(c->tested, 9U);
+  EXPECT_THAT(net_.threads, ::testing::ElementsAre(std::this_thread::get_id()));
 }
 
 TEST_F(PerfProgress, OlderCoresGiveNoHint) {
