@@ -29,15 +29,19 @@ sanitized() { # preset, targets...: a build with a sanitizer, its unit tests, an
 threaded=(nccl-net-relay nccl-relay nccl_perf unit_base unit_transport unit_circuit unit_control unit_stream unit_comm
   unit_agent unit_perf conformance)
 pytest_args=(test/e2e -q "--build=$build" --ignore=test/e2e/test_sanitized.py --durations=15)
+verbs_args=(test/rdma -q -rs "--build=$build" --durations=5)
 seconds=5 gates=--gates
 if [ "$whole" = all ]; then
   pytest_args+=(--whole)
   seconds=60 gates=
+else
+  verbs_args+=(--short)
 fi
 
 step lint test/lint/run.sh "$build"
 step "unit and conformance" ctest --test-dir "$build" -j "$jobs" --output-on-failure
 step "lab and real NCCL" /usr/bin/python3 -m pytest "${pytest_args[@]}"
+step "real verbs" /usr/bin/python3 -m pytest "${verbs_args[@]}"
 step gates /usr/bin/python3 test/bench/run.py --build "$build" $gates
 step "address and undefined behaviour sanitizers" sanitized asan all
 step "thread sanitizer" sanitized tsan "${threaded[@]}"

@@ -17,6 +17,17 @@ def pytest_addoption(parser):
     parser.addoption("--build", default=str(ROOT / "build/release"), help="the build folder")
     parser.addoption("--cache", default=str(ROOT / "build/rdma"), help="where the kernel is kept")
     parser.addoption("--processors", type=int, default=2, help="of the virtual machine; one does better on a busy machine")
+    parser.addoption("--short", action="store_true", help="without what is marked as long")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: not with --short")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--short"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
 
 
 def cannot(why):

@@ -28,8 +28,8 @@ TOOLS = ["qemu-system-x86", "busybox-static", "kmod", "zstd", "iproute2", "libib
          "perftest"]
 # Loaded in this order, each after what it needs; bridge is the control network's, tcp_diag is what `nccl-relay top` asks. One that
 # no package has is taken to be built in: if it is not, the guest does not come up and says what it lacks.
-MODULES = ["virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "veth", "bridge", "sch_netem", "tcp_diag", "ib_uverbs",
-           "rdma_ucm", "rdma_rxe"]
+MODULES = ["virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "veth", "bridge", "sch_netem", "sch_ingress",
+           "cls_matchall", "act_gact", "tcp_diag", "ib_uverbs", "rdma_ucm", "rdma_rxe"]
 # Where these and what they need are.
 WANTED = re.compile(r"kernel/(net/(core|9p|bridge|802|llc|ipv4|ipv6|sched)|fs/(9p|netfs|overlayfs|configfs)|lib|crypto|"
                     r"arch/x86/(crypto|lib)|drivers/(infiniband|virtio|net/veth|char/virtio))")
@@ -210,7 +210,7 @@ def prepare(suite, work):
         (work / "modules" / name).write_bytes(data)
     (work / "modules/order").write_text("".join(f"{name}\n" for name in files))
     (work / "vmlinux").write_bytes(elf(root / "vmlinuz"))
-    (work / "version").write_text(f"{version} ({suite.name})\n")
+    (work / "version").write_text(f"{version} ({suite.name})\n{' '.join(MODULES)}\n")
 
 
 def obtain(folder):
@@ -235,6 +235,12 @@ def obtain(folder):
     raise Skip("no kernel: " + "; ".join(reasons))
 
 
+def is_whole(folder):
+    """What an earlier call left, for the same modules."""
+    version = folder / "version"
+    return version.exists() and version.read_text().splitlines()[1:] == [" ".join(MODULES)]
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(f"usage: {sys.argv[0]} DIR")
@@ -246,7 +252,7 @@ def main():
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / ".lock", "w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / "version").exists():
+            if not is_whole(folder):
                 obtain(folder)
             write_initramfs(folder)
     except Skip as why:

@@ -4,6 +4,7 @@ import pytest
 SIZES = "-b 8 -e 2M -f 64 -n 1 -w 0"
 # 2.28.9 crashes in its own code after it has found a verbs device that is not Mellanox's.
 VERSION = "2.22.3"
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture

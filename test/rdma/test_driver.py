@@ -8,6 +8,8 @@ import pytest
 
 from machine import GuestHang, GuestPanic
 
+pytestmark = pytest.mark.long
+
 
 def test_scripts_run_at_once_and_what_they_write_comes_back(lab):
     meet = ": >$OUT/$HOST; for host in $HOSTS; do until [ -e $OUT/$host ]; do sleep 0.05; done; done; echo $HOST has met all"

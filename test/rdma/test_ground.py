@@ -1,8 +1,11 @@
 """The ground that the other tests stand on: soft-RoCE between neighbours, and between nobody else, with and without faults."""
+import pytest
+
 from shape import Shape
 from verbs import pair
 
 CHAIN = Shape("chain:3")
+pytestmark = pytest.mark.long
 
 
 def test_all_neighbours_talk_at_once(lab):

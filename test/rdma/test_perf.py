@@ -51,6 +51,7 @@ def test_two_relays_in_a_row(relay_lab):
     assert through(run, "B") == through(run, "C") and through(run, "B")[0] > 4 * MIB, run.text()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("host", ["A", "B"])
 def test_where_one_host_does_without_all_go_over_tcp(relay_lab, host):
     """Its links are no RDMA links then, whoever's turn it is to say so."""

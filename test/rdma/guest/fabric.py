@@ -114,8 +114,13 @@ class Fabric:
         for cable in self.shape.cables_between(one, other):
             self.touched.add(cable)
             for port in cable.ports:
-                command(*self._network(port.host), "tc", "qdisc", "replace", "dev", port.interface, "root", "netem", "loss", part,
-                        "limit", "100000")
+                tc = [*self._network(port.host), "tc"]
+                if part == "100%":
+                    # Where packets arrive: a sender on soft-RoCE notices what its own queue drops, and no cable tells it.
+                    command(*tc, "qdisc", "add", "dev", port.interface, "ingress")
+                    command(*tc, "filter", "add", "dev", port.interface, "ingress", "matchall", "action", "drop")
+                else:
+                    command(*tc, "qdisc", "replace", "dev", port.interface, "root", "netem", "loss", part, "limit", "100000")
 
     def heal(self, one, other):
         for cable in self.shape.cables_between(one, other):
@@ -135,8 +140,10 @@ class Fabric:
     def _heal(self, cable):
         for port in cable.ports:
             network = self._network(port.host)
-            if "netem" in command(*network, "tc", "qdisc", "show", "dev", port.interface):
-                command(*network, "tc", "qdisc", "delete", "dev", port.interface, "root")
+            queues = command(*network, "tc", "qdisc", "show", "dev", port.interface)
+            for kind, place in (("netem", "root"), ("ingress", "ingress")):
+                if kind in queues:
+                    command(*network, "tc", "qdisc", "delete", "dev", port.interface, place)
             command(*network, "ip", "link", "set", "dev", port.interface, "up")
         self.touched.discard(cable)
         self._await_active(cable.ports)
