@@ -13,8 +13,6 @@ constexpr uint32_t kControlSlots = 64 + rdma::PacketChannel::kSpareReceives;
 constexpr uint32_t kSends = 128;
 // After the last packet the devices are looked at for so long before their events are waited for: waking costs more.
 constexpr Duration kLooking = std::chrono::microseconds(200);
-// Turns of Pump in one turn of the loop.
-constexpr int kShare = 16;
 
 }  // namespace
 
@@ -33,7 +31,7 @@ RdmaRelay::RdmaRelay(Tools tools, bool last, SlotMemory memory, std::shared_ptr<
       back_bytes_(kControlSlots) {}
 
 RdmaRelay::~RdmaRelay() {
-  tools_.loop.Cancel(again_);
+  tools_.loop.StopPolling(looking_);
   tools_.loop.Forget(near_->fd());
   tools_.loop.Forget(far_->fd());
 }
@@ -81,40 +79,45 @@ Status RdmaRelay::Start(std::function<void(const Error&)> failed) {
     RELAY_TRY(tools_.loop.Watch(fd, EPOLLIN, [this](uint32_t) { OnEvents(); }));
   }
   // What came before anybody looked.
-  again_ = tools_.loop.After(Duration::zero(), [this] { Work(); });
+  Look();
   return {};
 }
 
 void RdmaRelay::OnEvents() {
   near_->TakeEvents();
   far_->TakeEvents();
-  if (again_ == 0) Work();
+  if (looking_ == 0) Look();
 }
 
-// Moves what can move; looks again soon while packets flow, and sleeps until the devices say so when none did for a
-// while.
+void RdmaRelay::Look() {
+  moved_ = tools_.loop.clock().Now();
+  looking_ = tools_.loop.Poll([this] { Work(); });
+}
+
+// Moves what can move, and sleeps until the devices say so when nothing did for a while.
 void RdmaRelay::Work() {
-  again_ = 0;
-  auto fail = [this](const Error& error) {
-    auto failed = std::move(failed_);
-    failed(error);
-  };
-  for (int turn = 0; turn < kShare; ++turn) {
-    auto moved = Pump();
-    if (!moved) return fail(moved.error());
-    if (*moved) moved_ = tools_.loop.clock().Now();
-    if (!*moved) break;
-  }
-  if (tools_.loop.clock().Now() - moved_ < kLooking) {
-    again_ = tools_.loop.After(Duration::zero(), [this] { Work(); });
-    return;
-  }
-  for (Channel* channel : {near_.get(), far_.get()}) {
-    if (Status s = channel->Arm(); !s) return fail(s.error());
-  }
   auto moved = Pump();
-  if (!moved) return fail(moved.error());
-  if (*moved) again_ = tools_.loop.After(Duration::zero(), [this] { Work(); });
+  Status went = moved ? Status{} : tl::unexpected(std::move(moved).error());
+  if (went && *moved) {
+    moved_ = tools_.loop.clock().Now();
+  } else if (went && tools_.loop.clock().Now() - moved_ >= kLooking) {
+    went = Sleep();
+  }
+  if (went) return;
+  tools_.loop.StopPolling(std::exchange(looking_, 0));
+  auto failed = std::move(failed_);
+  failed(went.error());
+}
+
+// What comes between the last look and Arm would wake nobody: hence one more look.
+Status RdmaRelay::Sleep() {
+  tools_.loop.StopPolling(std::exchange(looking_, 0));
+  RELAY_TRY(near_->Arm());
+  RELAY_TRY(far_->Arm());
+  auto moved = Pump();
+  if (!moved) return tl::unexpected(std::move(moved).error());
+  if (*moved) Look();
+  return {};
 }
 
 Result<bool> RdmaRelay::Pump() {

@@ -70,7 +70,9 @@ class RdmaRelay {
             std::unique_ptr<Channel> far);
   Status RegisterHeaders(transport::rdma::Device& near, transport::rdma::Device& far);
   void OnEvents();
+  void Look();
   void Work();
+  Status Sleep();
   Result<bool> Pump();
   Result<bool> Take(Channel& from, Channel& to, Queue& queue, std::vector<uint32_t>& bytes);
   Status SendForward();
@@ -85,7 +87,7 @@ class RdmaRelay {
   Queue forward_, back_;
   std::vector<uint32_t> forward_bytes_, back_bytes_;  // payload in each slot
   TimePoint moved_{};
-  EventLoop::TimerId again_ = 0;
+  EventLoop::PollerId looking_ = 0;  // 0: the devices' events are waited for
   std::function<void(const Error&)> failed_;
 };
 

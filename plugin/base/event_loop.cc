@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace relay {
+namespace {
+
+// Rounds of all pollers between two looks at the descriptors, which cost a system call.
+constexpr int kPollRounds = 16;
+
+}  // namespace
 
 EventLoop::EventLoop(const Clock& clock) : clock_(clock), epoll_(epoll_create1(EPOLL_CLOEXEC)) {}
 
@@ -49,6 +55,26 @@ void EventLoop::Cancel(TimerId id) {
   timer_due_.erase(it);
 }
 
+EventLoop::PollerId EventLoop::Poll(std::function<void()> callback) {
+  pollers_.push_back(std::make_shared<Poller>(Poller{next_poller_, std::move(callback)}));
+  return next_poller_++;
+}
+
+void EventLoop::StopPolling(PollerId id) {
+  for (auto& poller : pollers_) {
+    if (poller && poller->id == id) poller = nullptr;
+  }
+}
+
+void EventLoop::RunPollers() {
+  for (int round = 0; round < kPollRounds && !pollers_.empty(); ++round) {
+    for (size_t i = 0; i < pollers_.size(); ++i) {
+      if (const std::shared_ptr<Poller> keep = pollers_[i]) keep->callback();  // which may end itself and others
+    }
+    std::erase(pollers_, nullptr);
+  }
+}
+
 void EventLoop::RunTimers() {
   TimePoint now = clock_.Now();
   while (!timers_.empty() && timers_.begin()->first.first <= now) {
@@ -59,6 +85,8 @@ void EventLoop::RunTimers() {
 }
 
 void EventLoop::RunOnce(Duration longest) {
+  RunPollers();
+  if (!pollers_.empty()) longest = Duration::zero();
   if (!timers_.empty()) longest = std::min<Duration>(longest, timers_.begin()->first.first - clock_.Now());
   // Rounded up: waking a millisecond early would spin until the timer is due.
   auto ms = std::chrono::ceil<std::chrono::milliseconds>(std::max(longest, Duration::zero())).count();

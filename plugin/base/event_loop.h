@@ -1,5 +1,5 @@
-// epoll and timers for one thread: the agent's. Callbacks may add and remove descriptors and timers, their own
-// included.
+// epoll, timers and pollers for one thread: the agent's. Callbacks may add and remove descriptors, timers and pollers,
+// their own included.
 #pragma once
 #include <sys/epoll.h>
 
@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -18,7 +19,8 @@ namespace relay {
 class EventLoop {
  public:
   using Callback = std::function<void(uint32_t events)>;
-  using TimerId = uint64_t;  // 0 is never a timer
+  using TimerId = uint64_t;   // 0 is never a timer
+  using PollerId = uint64_t;  // 0 is never a poller
 
   explicit EventLoop(const Clock& clock);
 
@@ -31,6 +33,11 @@ class EventLoop {
   TimerId After(Duration delay, std::function<void()> callback);
   void Cancel(TimerId id);
 
+  // Called again and again until StopPolling; the loop does not sleep meanwhile. For what a descriptor would tell too
+  // late.
+  PollerId Poll(std::function<void()> callback);
+  void StopPolling(PollerId id);
+
   // Waits for events or the next timer, at most `longest`, and runs what is due.
   void RunOnce(Duration longest);
   // Until Stop().
@@ -40,6 +47,7 @@ class EventLoop {
 
  private:
   void RunTimers();
+  void RunPollers();
 
   const Clock& clock_;
   Fd epoll_;
@@ -55,6 +63,12 @@ class EventLoop {
   std::map<std::pair<TimePoint, TimerId>, std::function<void()>> timers_;
   std::unordered_map<TimerId, TimePoint> timer_due_;
   TimerId next_timer_ = 1;
+  struct Poller {
+    PollerId id;
+    std::function<void()> callback;
+  };
+  std::vector<std::shared_ptr<Poller>> pollers_;  // null: has ended, and goes at the end of the turn
+  PollerId next_poller_ = 1;
 };
 
 }  // namespace relay

@@ -44,5 +44,42 @@ TEST(EventLoop, ACallbackMayForgetItselfAndOthers) {
   EXPECT_EQ(runs, 1);
 }
 
+TEST(EventLoop, PollersRunInTurnUntilTheyEndAndTheLoopDoesNotSleep) {
+  fake::ManualClock clock;
+  EventLoop loop(clock);
+  int first = 0, second = 0;
+  EventLoop::PollerId one = 0, two = 0;
+  one = loop.Poll([&] {
+    if (++first == 3) loop.StopPolling(one);
+  });
+  two = loop.Poll([&] { ++second; });
+  loop.RunOnce(std::chrono::hours(1));
+  EXPECT_EQ(first, 3);
+  EXPECT_GE(second, 3) << "nobody is left out while another ends";
+  const int before = second;
+  loop.RunOnce(std::chrono::hours(1));
+  EXPECT_GT(second, before);
+  loop.StopPolling(two);
+  const int last = second;
+  loop.RunOnce(Duration::zero());
+  EXPECT_EQ(second, last);
+}
+
+TEST(EventLoop, APollerMayEndAnotherAndBeginOne) {
+  fake::ManualClock clock;
+  EventLoop loop(clock);
+  int other = 0, begun = 0;
+  EventLoop::PollerId it = 0, self = 0;
+  self = loop.Poll([&] {
+    loop.StopPolling(it);
+    loop.StopPolling(self);
+    loop.Poll([&] { ++begun; });
+  });
+  it = loop.Poll([&] { ++other; });
+  loop.RunOnce(std::chrono::hours(1));
+  EXPECT_EQ(other, 0);
+  EXPECT_GT(begun, 0);
+}
+
 }  // namespace
 }  // namespace relay
