@@ -44,7 +44,7 @@ class SendLane : public Lane {
   virtual Result<std::optional<uint64_t>> CapacityOf(uint64_t message) = 0;
   // Queues the next message, which has its capacity. False: no room now.
   virtual Result<bool> Start(const LaneBuffer& buffer) = 0;
-  // Messages below this one are whole at the receiver.
+  // Messages below this one are whole at the receiver. Takes what has come: capacities, too, become known by it.
   virtual Result<uint64_t> Whole() = 0;
 };
 
