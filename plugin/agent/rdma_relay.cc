@@ -13,6 +13,8 @@ constexpr uint32_t kControlSlots = 64 + rdma::PacketChannel::kSpareReceives;
 constexpr uint32_t kSends = 128;
 // After the last packet the devices are looked at for so long before their events are waited for: waking costs more.
 constexpr Duration kLooking = std::chrono::microseconds(200);
+// A device that has died may report nothing: while packets are here, the devices' events are asked for so often.
+constexpr Duration kJudging = std::chrono::seconds(1);
 // Turns of Pump in one turn of the loop.
 constexpr int kShare = 16;
 
@@ -34,6 +36,7 @@ RdmaRelay::RdmaRelay(Tools tools, bool last, SlotMemory memory, std::shared_ptr<
 
 RdmaRelay::~RdmaRelay() {
   tools_.loop.Cancel(again_);
+  tools_.loop.Cancel(judging_);
   tools_.loop.Forget(near_->fd());
   tools_.loop.Forget(far_->fd());
 }
@@ -95,13 +98,9 @@ void RdmaRelay::OnEvents() {
 // while.
 void RdmaRelay::Work() {
   again_ = 0;
-  auto fail = [this](const Error& error) {
-    auto failed = std::move(failed_);
-    failed(error);
-  };
   for (int turn = 0; turn < kShare; ++turn) {
     auto moved = Pump();
-    if (!moved) return fail(moved.error());
+    if (!moved) return GiveUp(moved.error());
     if (*moved) moved_ = tools_.loop.clock().Now();
     if (!*moved) break;
   }
@@ -109,12 +108,26 @@ void RdmaRelay::Work() {
     again_ = tools_.loop.After(Duration::zero(), [this] { Work(); });
     return;
   }
+  Sleep();
+}
+
+void RdmaRelay::Sleep() {
   for (Channel* channel : {near_.get(), far_.get()}) {
-    if (Status s = channel->Arm(); !s) return fail(s.error());
+    if (Status s = channel->Arm(); !s) return GiveUp(s.error());
   }
   auto moved = Pump();
-  if (!moved) return fail(moved.error());
+  if (!moved) return GiveUp(moved.error());
   if (*moved) again_ = tools_.loop.After(Duration::zero(), [this] { Work(); });
+  if (held_ == 0 || judging_ != 0) return;
+  judging_ = tools_.loop.After(kJudging, [this] {
+    judging_ = 0;
+    OnEvents();
+  });
+}
+
+void RdmaRelay::GiveUp(const Error& error) {
+  auto failed = std::move(failed_);
+  failed(error);
 }
 
 Result<bool> RdmaRelay::Pump() {
@@ -139,9 +152,11 @@ Result<bool> RdmaRelay::Take(Channel& from, Channel& to, Queue& queue, std::vect
       case Channel::Event::Kind::kArrived:
         bytes[event.slot] = event.bytes;
         queue.Push(event.slot);
+        ++held_;
         break;
       case Channel::Event::Kind::kSent:
         to.GiveBack(static_cast<uint32_t>(event.id));
+        --held_;
         break;
       case Channel::Event::Kind::kImmediate:
         return Fail(ErrorCode::kRemote, "an immediate that is no relay's: the neighbour breaks the protocol");

@@ -71,6 +71,8 @@ class RdmaRelay {
   Status RegisterHeaders(transport::rdma::Device& near, transport::rdma::Device& far);
   void OnEvents();
   void Work();
+  void Sleep();
+  void GiveUp(const Error& error);
   Result<bool> Pump();
   Result<bool> Take(Channel& from, Channel& to, Queue& queue, std::vector<uint32_t>& bytes);
   Status SendForward();
@@ -84,8 +86,9 @@ class RdmaRelay {
   std::unique_ptr<Channel> near_, far_;  // go first
   Queue forward_, back_;
   std::vector<uint32_t> forward_bytes_, back_bytes_;  // payload in each slot
+  size_t held_ = 0;                                   // slots with a packet that has not left
   TimePoint moved_{};
-  EventLoop::TimerId again_ = 0;
+  EventLoop::TimerId again_ = 0, judging_ = 0;
   std::function<void(const Error&)> failed_;
 };
 
