@@ -152,6 +152,7 @@ TEST(Counts, AMessageCostsWhatTheDesignSays) {
     lane.Start(from, row.size);
     EXPECT_THAT(CostsSince(before, lane.chain), testing::ElementsAreArray(row.costs));
     EXPECT_EQ(CopiedBytes(lane.chain, from, to, row.size), 0U);
+    EXPECT_EQ(CopiedBytes(lane.chain, from, from, row.size), row.size) << "of bytes that arrived elsewhere";
     EXPECT_EQ(lane.sent, 1U);
     EXPECT_THAT(lane.received, testing::ElementsAre(row.size));
     EXPECT_TRUE(to.bytes == from.bytes);
