@@ -13,6 +13,8 @@ constexpr uint32_t kControlSlots = 64 + rdma::PacketChannel::kSpareReceives;
 constexpr uint32_t kSends = 128;
 // After the last packet the devices are looked at for so long before their events are waited for: waking costs more.
 constexpr Duration kLooking = std::chrono::microseconds(200);
+// A device that has died may report nothing: while packets are here, the devices' events are asked for so often.
+constexpr Duration kJudging = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -32,6 +34,7 @@ RdmaRelay::RdmaRelay(Tools tools, bool last, SlotMemory memory, std::shared_ptr<
 
 RdmaRelay::~RdmaRelay() {
   tools_.loop.StopPolling(looking_);
+  tools_.loop.Cancel(judging_);
   tools_.loop.Forget(near_->fd());
   tools_.loop.Forget(far_->fd());
 }
@@ -97,27 +100,34 @@ void RdmaRelay::Look() {
 // Moves what can move, and sleeps until the devices say so when nothing did for a while.
 void RdmaRelay::Work() {
   auto moved = Pump();
-  Status went = moved ? Status{} : tl::unexpected(std::move(moved).error());
-  if (went && *moved) {
+  if (!moved) return GiveUp(moved.error());
+  if (*moved) {
     moved_ = tools_.loop.clock().Now();
-  } else if (went && tools_.loop.clock().Now() - moved_ >= kLooking) {
-    went = Sleep();
+  } else if (tools_.loop.clock().Now() - moved_ >= kLooking) {
+    Sleep();
   }
-  if (went) return;
-  tools_.loop.StopPolling(std::exchange(looking_, 0));
-  auto failed = std::move(failed_);
-  failed(went.error());
 }
 
 // What comes between the last look and Arm would wake nobody: hence one more look.
-Status RdmaRelay::Sleep() {
+void RdmaRelay::Sleep() {
   tools_.loop.StopPolling(std::exchange(looking_, 0));
-  RELAY_TRY(near_->Arm());
-  RELAY_TRY(far_->Arm());
+  for (Channel* channel : {near_.get(), far_.get()}) {
+    if (Status s = channel->Arm(); !s) return GiveUp(s.error());
+  }
   auto moved = Pump();
-  if (!moved) return tl::unexpected(std::move(moved).error());
-  if (*moved) Look();
-  return {};
+  if (!moved) return GiveUp(moved.error());
+  if (*moved) return Look();
+  if (held_ == 0 || judging_ != 0) return;
+  judging_ = tools_.loop.After(kJudging, [this] {
+    judging_ = 0;
+    OnEvents();
+  });
+}
+
+void RdmaRelay::GiveUp(const Error& error) {
+  tools_.loop.StopPolling(std::exchange(looking_, 0));
+  auto failed = std::move(failed_);
+  failed(error);
 }
 
 Result<bool> RdmaRelay::Pump() {
@@ -142,9 +152,11 @@ Result<bool> RdmaRelay::Take(Channel& from, Channel& to, Queue& queue, std::vect
       case Channel::Event::Kind::kArrived:
         bytes[event.slot] = event.bytes;
         queue.Push(event.slot);
+        ++held_;
         break;
       case Channel::Event::Kind::kSent:
         to.GiveBack(static_cast<uint32_t>(event.id));
+        --held_;
         break;
       case Channel::Event::Kind::kImmediate:
         return Fail(ErrorCode::kRemote, "an immediate that is no relay's: the neighbour breaks the protocol");

@@ -72,7 +72,8 @@ class RdmaRelay {
   void OnEvents();
   void Look();
   void Work();
-  Status Sleep();
+  void Sleep();
+  void GiveUp(const Error& error);
   Result<bool> Pump();
   Result<bool> Take(Channel& from, Channel& to, Queue& queue, std::vector<uint32_t>& bytes);
   Status SendForward();
@@ -86,8 +87,10 @@ class RdmaRelay {
   std::unique_ptr<Channel> near_, far_;  // go first
   Queue forward_, back_;
   std::vector<uint32_t> forward_bytes_, back_bytes_;  // payload in each slot
+  size_t held_ = 0;                                   // slots with a packet that has not left
   TimePoint moved_{};
   EventLoop::PollerId looking_ = 0;  // 0: the devices' events are waited for
+  EventLoop::TimerId judging_ = 0;
   std::function<void(const Error&)> failed_;
 };
 

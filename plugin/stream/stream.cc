@@ -105,14 +105,16 @@ Status Stream::DriveCircuit(bool receive) {
 
 void Stream::Drive(bool receive) {
   if (!circuit_) return;
-  if (Status s = DriveCircuit(receive); !s) {
-    bool orderly = (close_received_ || (closed_ && close_sent_)) && !HasPosted();
-    if (orderly) return Drop();
-    Error error = std::move(s).error();
-    error.what += AdviceFor(error.sys_errno);
-    return Break(std::move(error));
-  }
+  if (Status s = DriveCircuit(receive); !s) return End(std::move(s).error());
   if (close_sent_ && close_received_ && !circuit_->wants_write()) Drop();
+}
+
+// Of the circuit or its lane. Where both sides are done, nothing was lost with it.
+void Stream::End(Error error) {
+  const bool orderly = (close_received_ || (closed_ && close_sent_)) && !HasPosted();
+  if (orderly) return Drop();
+  error.what += AdviceFor(error.sys_errno);
+  Break(std::move(error));
 }
 
 // A device that moves the messages is looked at each time; a system call for the socket beside it each time would cost
@@ -176,13 +178,15 @@ void Stream::CancelRegion(const void* region) {
   const Turn turn(*this);
   for (uint64_t m = finished_requests_; m != posted_; ++m) {
     if (RequestOf(m).region != region) continue;
-    return Abort({ErrorCode::kInternal, 0, "its memory was deregistered with requests in flight"});
+    return Abort({ErrorCode::kInternal, 0,
+                  "its memory was deregistered with requests in flight: see NCCL's log for what it aborted"});
   }
 }
 
 void Stream::Close() {
   const Turn turn(*this);
-  if (HasPosted()) Abort({ErrorCode::kInternal, 0, "closed with requests in flight"});
+  if (HasPosted())
+    Abort({ErrorCode::kInternal, 0, "closed with requests in flight: see NCCL's log for what it aborted"});
   closed_ = true;
   close_due_ = !close_sent_;
   for (Request& request : requests_) request = {.stream = this};
@@ -214,11 +218,11 @@ Status Stream::OnFrameEnd() {
 // The peer is done with so many messages. News of the last of them may still be on its way through a device.
 Status Stream::OnClose(const FrameHeader& header) {
   if (static_cast<CloseReason>(header.extra) == CloseReason::kAborted) {
-    return Fail(ErrorCode::kRemote, "the peer aborted it");
+    return Fail(ErrorCode::kRemote, "the peer aborted it: see its log");
   }
   if (HasPosted() && (posted_ > header.message || lane() == nullptr)) {
-    return Fail(ErrorCode::kRemote,
-                "the peer closed it with " + std::to_string(posted_ - finished_requests_) + " requests unfinished");
+    return Fail(ErrorCode::kRemote, "the peer closed it with " + std::to_string(posted_ - finished_requests_) +
+                                        " requests unfinished: see its log");
   }
   close_received_ = true;
   close_due_ = !close_sent_;  // nothing can come any more: the peer need not wait for the caller
@@ -231,7 +235,7 @@ uint64_t Stream::Moved() { return circuit_->moved_bytes() + (lane() != nullptr ?
 void Stream::PrepareSleep() {
   if (lane() == nullptr) return;
   lane()->TakeEvents();
-  if (Status s = lane()->Arm(); !s) return Break(std::move(s).error());
+  if (Status s = lane()->Arm(); !s) return End(std::move(s).error());
   Drive(/*receive=*/true);
 }
 

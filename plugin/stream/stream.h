@@ -103,6 +103,7 @@ class Stream : protected circuit::FrameSink {
   tl::unexpected<Error> Failure();
   void Enter();
   void Drive(bool receive);
+  void End(Error error);
   Status DriveCircuit(bool receive);
   Status OnClose(const FrameHeader& header);
   void Break(Error error);

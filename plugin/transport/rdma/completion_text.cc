@@ -23,14 +23,17 @@ constexpr CompletionMeaning kMeanings[] = {
      "the queue pair had failed before: look at the cable, the port, and the other side's log"},
     {IBV_WC_REM_INV_REQ_ERR, ErrorCode::kRemote, "the other side does not take such a request: are both of one build?"},
     {IBV_WC_REM_ACCESS_ERR, ErrorCode::kRemote,
-     "the other side does not allow this at that address: it closed the connection, or both are not of one build"},
+     "the other side does not allow this at that address: see its log for why it closed the connection; or both are "
+     "not of "
+     "one build"},
     {IBV_WC_REM_OP_ERR, ErrorCode::kRemote, "the other side's device failed: look at the kernel's log there"},
     {IBV_WC_RETRY_EXC_ERR, ErrorCode::kRemote, nullptr},
     {IBV_WC_RNR_RETRY_EXC_ERR, ErrorCode::kRemote, "the other side had no receive posted: report it"},
     {IBV_WC_REM_INV_RD_REQ_ERR, ErrorCode::kRemote, "the other side does not take such a read: are both of one build?"},
     {IBV_WC_REM_ABORT_ERR, ErrorCode::kRemote, "the other side's device gave up: look at the kernel's log there"},
     {IBV_WC_BAD_RESP_ERR, ErrorCode::kRemote, "the other side answered nonsense: look at the cable's error counters"},
-    {IBV_WC_RESP_TIMEOUT_ERR, ErrorCode::kRemote, "the other side's device did not answer in time"},
+    {IBV_WC_RESP_TIMEOUT_ERR, ErrorCode::kRemote,
+     "the other side's device did not answer in time: look at the cable and the kernel's log there"},
 };
 
 }  // namespace

@@ -57,6 +57,8 @@ Result<std::shared_ptr<Device>> Device::Open(const std::string& name, uint8_t po
   const OpenDevices::Key key(verbs, name, port);
   if (const auto it = open.devices.find(key); it != open.devices.end()) {
     auto device = it->second.lock();
+    // Where all its connections sleep, nobody has heard yet that it is gone.
+    if (device) device->TakeEvents();
     if (device && !device->trouble()) return device;
   }
   std::shared_ptr<Device> device(new Device(*verbs, name, port));

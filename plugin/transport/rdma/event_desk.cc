@@ -22,9 +22,10 @@ EventDesk::News EventDesk::Take(const ibv_async_event& event, const std::string&
       return News::kDeviceGone;
     case IBV_EVENT_PORT_ERR:
       if (event.element.port_num != port_) return News::kNone;
-      TellAll({ErrorCode::kRemote, 0,
-               "port " + std::to_string(port_) + " of " + device_ +
-                   " went down: look at its cable and at the other end of it"});
+      // A cable that is back within the hop timeout is no failure: the queue pairs try again until then.
+      TellAll(&Trouble::Note, {ErrorCode::kRemote, 0,
+                               "port " + std::to_string(port_) + " of " + device_ +
+                                   " went down: look at its cable and at the other end of it"});
       return News::kPortDown;
     case IBV_EVENT_PORT_ACTIVE:
       return event.element.port_num == port_ ? News::kPortUp : News::kNone;
@@ -47,26 +48,29 @@ void EventDesk::DeviceGone(const std::string& why) {
       ErrorCode::kSystem, 0,
       "RDMA device " + device_ + " is gone (" + why + "): see the kernel's log, and restart the job once it is back"};
   device_trouble_.Set(error);
-  TellAll(error);
+  TellAll(&Trouble::Set, error);
 }
 
-void EventDesk::TellAll(const Error& error) {
+void EventDesk::TellAll(void (Trouble::*how)(const Error&), const Error& error) {
   std::lock_guard lock(mutex_);
-  for (auto& [queue_pair, watched] : watched_) watched.trouble->Set(error);
+  for (auto& [queue_pair, watched] : watched_) (watched.trouble.get()->*how)(error);
 }
 
 void EventDesk::TellQueuePair(const ibv_qp* queue_pair, const std::string& name) {
   std::lock_guard lock(mutex_);
   const auto it = watched_.find(queue_pair);
   if (it == watched_.end()) return;
-  it->second.trouble->Set({ErrorCode::kRemote, 0, "a queue pair of " + device_ + " failed (" + name + ")"});
+  it->second.trouble->Set({ErrorCode::kRemote, 0,
+                           "a queue pair of " + device_ + " failed (" + name +
+                               "): see the kernel's log, here and at the other end of the link"});
 }
 
 void EventDesk::TellUsersOf(const ibv_cq* completions, const std::string& name) {
   std::lock_guard lock(mutex_);
   for (auto& [queue_pair, watched] : watched_) {
     if (watched.completions != completions) continue;
-    watched.trouble->Set({ErrorCode::kSystem, 0, "a completion queue of " + device_ + " failed (" + name + ")"});
+    watched.trouble->Set(
+        {ErrorCode::kSystem, 0, "a completion queue of " + device_ + " failed (" + name + "): see the kernel's log"});
   }
 }
 

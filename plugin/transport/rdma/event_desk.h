@@ -34,7 +34,7 @@ class EventDesk {
     ibv_cq* completions;
     std::shared_ptr<Trouble> trouble;
   };
-  void TellAll(const Error& error);
+  void TellAll(void (Trouble::*how)(const Error&), const Error& error);
   void TellQueuePair(const ibv_qp* queue_pair, const std::string& name);
   void TellUsersOf(const ibv_cq* completions, const std::string& name);
 

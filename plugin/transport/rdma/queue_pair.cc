@@ -158,6 +158,9 @@ Endpoint QueuePair::near() const {
 
 Status QueuePair::Connect(const Endpoint& far, const GidPair& gids) {
   Queues& q = *queues_;
+  // Nobody has listened to the device since Create.
+  device_->TakeEvents();
+  if (auto end = trouble_->End()) return tl::unexpected<Error>(std::move(*end));
   if (near_.queue_pair == 0) near();
   q.far = {.text = FarText(far, gids.far), .hop_timeout = depths_.hop_timeout};
   if (far.infiniband != near_.infiniband) {
@@ -192,8 +195,8 @@ Status QueuePair::Connect(const Endpoint& far, const GidPair& gids) {
   int mask = IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
              IBV_QP_MIN_RNR_TIMER;
   if (const int error = VerbsErrno(device_->verbs().modify_qp(q.pair, &to, mask))) {
-    const char* advice =
-        error == ETIMEDOUT ? " (nobody answers at that address: look at the cable and the addresses)" : "";
+    const char* advice = error == ETIMEDOUT ? " (nobody answers at that address: look at the cable and the addresses)"
+                                            : " (see the kernel's log)";
     return FailErrno(error == ETIMEDOUT ? ErrorCode::kRemote : ErrorCode::kSystem,
                      q.device + " finds no way to " + q.far.text + advice, error);
   }
@@ -207,7 +210,8 @@ Status QueuePair::Connect(const Endpoint& far, const GidPair& gids) {
   to.max_rd_atomic = kReadsAtOnce;
   mask = IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY | IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC;
   if (const int error = VerbsErrno(device_->verbs().modify_qp(q.pair, &to, mask))) {
-    return FailErrno(ErrorCode::kSystem, q.device + " does not become ready to send to " + q.far.text, error);
+    return FailErrno(ErrorCode::kSystem,
+                     q.device + " does not become ready to send to " + q.far.text + " (see the kernel's log)", error);
   }
   return {};
 }
@@ -215,10 +219,8 @@ Status QueuePair::Connect(const Endpoint& far, const GidPair& gids) {
 int QueuePair::event_fd() const { return queues_->channel->fd; }
 
 Status QueuePair::Arm(bool solicited_only) {
-  // A device that is gone may report nothing any more: whoever means to sleep would never wake.
-  if (auto trouble = trouble_->Get(); trouble && trouble->code == ErrorCode::kSystem) {
-    return tl::unexpected<Error>(std::move(*trouble));
-  }
+  // What has failed may report nothing any more: whoever means to sleep would never wake.
+  if (auto end = trouble_->End()) return tl::unexpected<Error>(std::move(*end));
   ibv_cq* cq = queues_->completions;
   const int error = cq->context->ops.req_notify_cq(cq, solicited_only);
   if (error == 0) return {};

@@ -20,7 +20,10 @@ void RaiseOnPort(FakeVerbs::State& state, const PortName& name, ibv_event_type t
   ibv_async_event event{};
   event.event_type = type;
   event.element.port_num = name.number;
-  for (FakeContext* context : state.devices.at(name.device)->open) state.Raise(*context, event);
+  for (FakeContext* context : state.devices.at(name.device)->open) {
+    context->fatal = context->fatal || type == IBV_EVENT_DEVICE_FATAL;
+    state.Raise(*context, event);
+  }
 }
 
 }  // namespace
@@ -165,7 +168,12 @@ void FakeVerbs::RaisePairEvent(uint32_t queue_pair, ibv_event_type type) {
   } else {
     event.element.qp = pair;
   }
-  if (type == IBV_EVENT_QP_FATAL) state_->Fail(*pair);
+  const bool fails = type == IBV_EVENT_QP_FATAL || type == IBV_EVENT_QP_REQ_ERR || type == IBV_EVENT_QP_ACCESS_ERR;
+  if (type == IBV_EVENT_CQ_ERR) {
+    pair->send_queue().dead = true;
+    pair->send_queue().entries.clear();
+  }
+  if (fails || type == IBV_EVENT_CQ_ERR) state_->Fail(*pair);
   state_->Raise(*static_cast<FakeContext*>(pair->context), event);
 }
 
@@ -218,6 +226,11 @@ int FakeVerbs::State::Enter(const char* name, bool gives_back) {
   return 0;
 }
 
+int FakeVerbs::State::Enter(const char* name, const ibv_context* context) {
+  const int error = Enter(name);
+  return error == 0 && static_cast<const FakeContext*>(context)->gone() ? EIO : error;
+}
+
 FakeVerbs::Live FakeVerbs::live() const {
   Lock lock(state_->mutex);
   return {.lists = state_->lists,
@@ -245,6 +258,21 @@ std::vector<uint32_t> FakeVerbs::queue_pairs() const {
   return out;
 }
 
+std::vector<uint32_t> FakeVerbs::queue_pairs(const std::string& device) const {
+  Lock lock(state_->mutex);
+  std::vector<uint32_t> out;
+  for (auto& [number, pair] : state_->pairs) {
+    if (pair->device().spec.name == device) out.push_back(number);
+  }
+  return out;
+}
+
+bool FakeVerbs::outstanding(uint32_t queue_pair) const {
+  Lock lock(state_->mutex);
+  const FakePair* pair = state_->Pair(queue_pair);
+  return pair && !(pair->sends.empty() && pair->receives.empty());
+}
+
 ibv_qp_state FakeVerbs::state(uint32_t queue_pair) const { return attributes(queue_pair).qp_state; }
 
 ibv_qp_attr FakeVerbs::attributes(uint32_t queue_pair) const {
@@ -256,6 +284,21 @@ ibv_qp_attr FakeVerbs::attributes(uint32_t queue_pair) const {
 FakeVerbs::Traffic FakeVerbs::traffic() const {
   Lock lock(state_->mutex);
   return state_->traffic;
+}
+
+FakeVerbs::Work FakeVerbs::work(const std::string& device) const {
+  Lock lock(state_->mutex);
+  return state_->devices.at(device)->work;
+}
+
+void FakeVerbs::RecordMoves() {
+  Lock lock(state_->mutex);
+  state_->records = true;
+}
+
+std::vector<FakeVerbs::Move> FakeVerbs::moves() const {
+  Lock lock(state_->mutex);
+  return state_->moves;
 }
 
 }  // namespace relay::fake

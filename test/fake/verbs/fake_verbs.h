@@ -97,11 +97,13 @@ class FakeVerbs {
   // Now: the oldest outstanding send, else the oldest receive, completes with this status, everything else is flushed.
   // False: nothing was outstanding; the queue pair has failed nonetheless.
   bool FailNow(uint32_t queue_pair, ibv_wc_status status);
-  // QP_FATAL, QP_REQ_ERR, QP_ACCESS_ERR, COMM_EST ... of this queue pair; CQ_ERR of its completion queue.
+  // QP_FATAL, QP_REQ_ERR and QP_ACCESS_ERR: this queue pair has failed. CQ_ERR: its completion queue has, and gives
+  // nothing any more. COMM_EST, SQ_DRAINED ... are news alone.
   void RaisePairEvent(uint32_t queue_pair, ibv_event_type event);
-  // DEVICE_FATAL, GID_CHANGE, LID_CHANGE ... To whoever has the device open.
+  // GID_CHANGE, LID_CHANGE ... To whoever has the device open. DEVICE_FATAL: for them it does nothing any more, and
+  // says nothing; whoever opens it afterwards finds it well.
   void RaisePortEvent(const PortName& port, ibv_event_type event);
-  // The driver lets go: reading events fails with EIO.
+  // The driver lets go: as DEVICE_FATAL, but reading events fails with EIO.
   void Unplug(const std::string& device);
   // From the `nth` call of that name on (1: the next), `times` calls fail with that errno and do nothing. Names are
   // those of the table, and poll_cq, req_notify_cq, post_send, post_recv.
@@ -119,6 +121,8 @@ class FakeVerbs {
   Live live() const;
   std::string Leaks() const;  // "" when nothing is alive
   std::vector<uint32_t> queue_pairs() const;
+  std::vector<uint32_t> queue_pairs(const std::string& device) const;
+  bool outstanding(uint32_t queue_pair) const;    // work requests that are not done
   ibv_qp_state state(uint32_t queue_pair) const;  // RESET for one that is not there
   ibv_qp_attr attributes(uint32_t queue_pair) const;
   struct Traffic {
@@ -126,8 +130,25 @@ class FakeVerbs {
     uint64_t receiver_not_ready = 0;                       // arrivals that found no receive
     uint64_t send_chains = 0, receive_chains = 0;          // doorbells
     uint64_t completions = 0;                              // written into completion queues
+    uint64_t after_deregistration = 0;                     // tries to use a region that is gone
   };
   Traffic traffic() const;
+  // What one device was given and has told. Of all its queue pairs.
+  struct Work {
+    uint64_t sends = 0, send_doorbells = 0;        // work requests that send, write or read; chains of them
+    uint64_t receives = 0, receive_doorbells = 0;  // posted
+    uint64_t completions = 0;                      // written into its completion queues
+    uint64_t wakings = 0;                          // of whoever waits for its completion channels
+  };
+  Work work(const std::string& device) const;
+  // From now on, where every piece of bytes went from one device to another, in order.
+  struct Move {
+    std::string from_device, to_device;
+    const std::byte *from = nullptr, *to = nullptr;  // as they were given; null: inline
+    uint64_t bytes = 0;
+  };
+  void RecordMoves();
+  std::vector<Move> moves() const;
 
   struct State;
 

@@ -22,6 +22,7 @@ struct FakeDevice : ibv_device {
   DeviceSpec spec;
   bool unplugged = false;
   std::set<FakeContext*> open;
+  FakeVerbs::Work work;
 };
 
 bool IsPairEvent(ibv_event_type type);
@@ -49,7 +50,10 @@ struct EventQueue {
 struct FakeContext : ibv_context {
   FakeVerbs::State* state = nullptr;
   FakeDevice* hardware = nullptr;
+  bool fatal = false;
   EventQueue<ibv_async_event> events;
+
+  bool gone() const { return fatal || hardware->unplugged; }
 };
 
 struct FakeDomain : ibv_pd {
@@ -84,7 +88,7 @@ struct FakeQueue : ibv_cq {
   FakeChannel* told = nullptr;
   std::deque<Entry> entries;
   enum class Armed : uint8_t { kNo, kSolicited, kAny } armed = Armed::kNo;
-  bool overrun = false;
+  bool overrun = false, dead = false;
   size_t users = 0, unacknowledged = 0, unacknowledged_async = 0;
 };
 
@@ -119,6 +123,7 @@ struct FakePair : ibv_qp {
   size_t unacknowledged = 0;
 
   FakeDevice& device() const { return *static_cast<FakeContext*>(context)->hardware; }
+  bool gone() const { return static_cast<FakeContext*>(context)->gone(); }
   PortSpec& port() const { return device().spec.ports[now.port_num - 1u]; }
   FakeQueue& send_queue() const { return *static_cast<FakeQueue*>(send_cq); }
   FakeQueue& receive_queue() const { return *static_cast<FakeQueue*>(recv_cq); }
@@ -141,8 +146,11 @@ struct FakeVerbs::State {
   std::set<FakeContext*> contexts;
   std::map<uint32_t, FakePair*> pairs;
   std::map<uint32_t, FakeRegion*> local_keys, remote_keys;
+  std::set<uint32_t> former_keys;
   uint32_t next_pair = 0x11, next_key = 0x1000;
   Traffic traffic;
+  bool records = false;
+  std::vector<Move> moves;
 
   // Faults of calls.
   struct CallFault {
@@ -157,6 +165,8 @@ struct FakeVerbs::State {
 
   // An errno for this call, 0: it goes on. Counts it.
   int Enter(const char* name, bool gives_back = false);
+  // The same for a call that a device which is gone refuses.
+  int Enter(const char* name, const ibv_context* context);
 
   FakePair* Pair(uint32_t number) const;
   // --- traffic.cc

@@ -20,7 +20,7 @@ ibv_qp* CreatePair(ibv_pd* which, ibv_qp_init_attr* wanted) {
   auto* domain = static_cast<FakeDomain*>(which);
   auto& state = *domain->state;
   Lock lock(state.mutex);
-  if (const int error = state.Enter("create_qp")) return NullWith(error);
+  if (const int error = state.Enter("create_qp", which->context)) return NullWith(error);
   const DeviceSpec& spec = static_cast<FakeContext*>(which->context)->hardware->spec;
   const ibv_qp_cap& cap = wanted->cap;
   const bool fits = cap.max_send_wr <= spec.work_requests && cap.max_recv_wr <= spec.work_requests &&
@@ -79,6 +79,7 @@ int ModifyPair(ibv_qp* which, ibv_qp_attr* to, int mask) {
   auto& state = *pair.owner;
   Lock lock(state.mutex);
   if (const int error = state.Enter("modify_qp", to->qp_state == IBV_QPS_ERR)) return error;
+  if (pair.gone()) return EIO;
   if ((mask & IBV_QP_STATE) == 0) return EINVAL;
   if (to->qp_state == IBV_QPS_ERR) {
     if (mask != IBV_QP_STATE || pair.state == IBV_QPS_RESET) return EINVAL;
@@ -186,9 +187,11 @@ int PostSend(ibv_qp* which, ibv_send_wr* chain, ibv_send_wr** bad) {
   for (; error == 0 && chain; chain = chain->next) {
     *bad = chain;
     error = TakeSend(pair, *chain);
+    if (error == 0) ++pair.device().work.sends;
   }
   ++state.traffic.send_chains;
-  if (pair.state == IBV_QPS_ERR) state.Fail(pair);
+  ++pair.device().work.send_doorbells;
+  if (pair.state == IBV_QPS_ERR && !pair.gone()) state.Fail(pair);
   state.PumpIfPerPost();
   return error;
 }
@@ -203,9 +206,11 @@ int PostReceive(ibv_qp* which, ibv_recv_wr* chain, ibv_recv_wr** bad) {
   for (; error == 0 && chain; chain = chain->next) {
     *bad = chain;
     error = TakeReceive(pair, *chain);
+    if (error == 0) ++pair.device().work.receives;
   }
   ++state.traffic.receive_chains;
-  if (pair.state == IBV_QPS_ERR) state.Fail(pair);
+  ++pair.device().work.receive_doorbells;
+  if (pair.state == IBV_QPS_ERR && !pair.gone()) state.Fail(pair);
   state.PumpIfPerPost();
   return error;
 }

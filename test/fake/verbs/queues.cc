@@ -9,7 +9,7 @@ using Lock = std::unique_lock<std::mutex>;
 ibv_comp_channel* CreateChannel(ibv_context* which) {
   auto& state = *static_cast<FakeContext*>(which)->state;
   Lock lock(state.mutex);
-  if (const int error = state.Enter("create_comp_channel")) return NullWith(error);
+  if (const int error = state.Enter("create_comp_channel", which)) return NullWith(error);
   auto* channel = new FakeChannel;
   static_cast<ibv_comp_channel&>(*channel) = {};
   channel->context = which;
@@ -39,7 +39,7 @@ ibv_cq* CreateQueue(ibv_context* which, int entries, void* user, ibv_comp_channe
   auto* context = static_cast<FakeContext*>(which);
   auto& state = *context->state;
   Lock lock(state.mutex);
-  if (const int error = state.Enter("create_cq")) return NullWith(error);
+  if (const int error = state.Enter("create_cq", which)) return NullWith(error);
   if (entries <= 0 || static_cast<uint32_t>(entries) > context->hardware->spec.completions || vector != 0) {
     return NullWith(EINVAL);
   }

@@ -72,7 +72,7 @@ void AckAsyncEvent(FakeVerbs::State& state, ibv_async_event* event) {
 int QueryDevice(ibv_context* which, ibv_device_attr* out) {
   auto* context = static_cast<FakeContext*>(which);
   Lock lock(context->state->mutex);
-  if (const int error = context->state->Enter("query_device")) return error;
+  if (const int error = context->state->Enter("query_device", which)) return error;
   const DeviceSpec& spec = context->hardware->spec;
   *out = {};
   out->phys_port_cnt = static_cast<uint8_t>(spec.ports.size());
@@ -86,7 +86,7 @@ int QueryDevice(ibv_context* which, ibv_device_attr* out) {
 int QueryPort(ibv_context* which, uint8_t number, ibv_port_attr* out) {
   auto* context = static_cast<FakeContext*>(which);
   Lock lock(context->state->mutex);
-  if (const int error = context->state->Enter("query_port")) return error;
+  if (const int error = context->state->Enter("query_port", which)) return error;
   auto& ports = context->hardware->spec.ports;
   if (number == 0 || number > ports.size()) return EINVAL;
   const PortSpec& port = ports[number - 1u];
@@ -107,7 +107,7 @@ int QueryPort(ibv_context* which, uint8_t number, ibv_port_attr* out) {
 ssize_t QueryGidTable(ibv_context* which, ibv_gid_entry* out, size_t most) {
   auto* context = static_cast<FakeContext*>(which);
   Lock lock(context->state->mutex);
-  if (const int error = context->state->Enter("query_gid_table")) return -error;
+  if (const int error = context->state->Enter("query_gid_table", which)) return -error;
   size_t count = 0;
   uint32_t number = 0;
   for (const PortSpec& port : context->hardware->spec.ports) {
@@ -128,7 +128,7 @@ ssize_t QueryGidTable(ibv_context* which, ibv_gid_entry* out, size_t most) {
 ibv_pd* AllocDomain(ibv_context* which) {
   auto& state = *static_cast<FakeContext*>(which)->state;
   Lock lock(state.mutex);
-  if (const int error = state.Enter("alloc_pd")) return NullWith(error);
+  if (const int error = state.Enter("alloc_pd", which)) return NullWith(error);
   auto* domain = new FakeDomain;
   domain->context = which;
   domain->state = &state;
@@ -172,14 +172,14 @@ ibv_mr* NewRegion(ibv_pd* which, uint64_t first, std::byte* bytes, size_t size, 
 ibv_mr* RegisterHost(const char* name, ibv_pd* domain, void* data, size_t size, unsigned access) {
   auto& state = *static_cast<FakeDomain*>(domain)->state;
   Lock lock(state.mutex);
-  if (const int error = state.Enter(name)) return NullWith(error);
+  if (const int error = state.Enter(name, domain->context)) return NullWith(error);
   return NewRegion(domain, reinterpret_cast<uint64_t>(data), static_cast<std::byte*>(data), size, access);
 }
 
 ibv_mr* RegisterDmaBuf(ibv_pd* domain, uint64_t offset, size_t size, uint64_t first, int fd, int access) {
   auto& state = *static_cast<FakeDomain*>(domain)->state;
   Lock lock(state.mutex);
-  if (const int error = state.Enter("reg_dmabuf_mr")) return NullWith(error);
+  if (const int error = state.Enter("reg_dmabuf_mr", domain->context)) return NullWith(error);
   if (!static_cast<FakeContext*>(domain->context)->hardware->spec.dma_buf) return NullWith(EOPNOTSUPP);
   struct stat facts {};
   if (fstat(fd, &facts) != 0) return NullWith(EBADF);
@@ -196,6 +196,7 @@ int Deregister(ibv_mr* which) {
   auto& state = *region->state;
   Lock lock(state.mutex);
   if (const int error = state.Enter("dereg_mr", true)) return error;
+  state.former_keys.insert({region->lkey, region->rkey});
   state.local_keys.erase(region->lkey);
   state.remote_keys.erase(region->rkey);
   --static_cast<FakeDomain*>(region->pd)->users;

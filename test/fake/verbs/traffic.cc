@@ -27,10 +27,13 @@ void CopyBytes(std::byte* to, const std::byte* from, size_t size) {
 }
 
 // Where the bytes are, if the key gives the right to all of them in this domain.
-std::byte* Place(const std::map<uint32_t, FakeRegion*>& keys, uint32_t key, uint64_t address, uint64_t size,
-                 const ibv_pd* domain, unsigned access) {
+std::byte* Place(FakeVerbs::State& state, const std::map<uint32_t, FakeRegion*>& keys, uint32_t key, uint64_t address,
+                 uint64_t size, const ibv_pd* domain, unsigned access) {
   const auto it = keys.find(key);
-  if (it == keys.end()) return nullptr;
+  if (it == keys.end()) {
+    if (state.former_keys.contains(key)) ++state.traffic.after_deregistration;
+    return nullptr;
+  }
   const FakeRegion& region = *it->second;
   if (region.pd != domain || (region.access & access) != access) return nullptr;
   if (address < region.first || size > region.length || address - region.first > region.length - size) return nullptr;
@@ -40,27 +43,36 @@ std::byte* Place(const std::map<uint32_t, FakeRegion*>& keys, uint32_t key, uint
 struct Stretch {
   std::byte* bytes;
   size_t size;
+  const std::byte* named = nullptr;  // the address that was given; null: inline
 };
 
 // The pieces as memory; nullopt: one is not registered so.
-std::optional<std::vector<Stretch>> Stretches(const FakeVerbs::State& state, const std::vector<ibv_sge>& pieces,
+std::optional<std::vector<Stretch>> Stretches(FakeVerbs::State& state, const std::vector<ibv_sge>& pieces,
                                               const ibv_pd* domain, unsigned access) {
   std::vector<Stretch> out;
   for (const ibv_sge& piece : pieces) {
-    std::byte* bytes = Place(state.local_keys, piece.lkey, piece.addr, piece.length, domain, access);
+    std::byte* bytes = Place(state, state.local_keys, piece.lkey, piece.addr, piece.length, domain, access);
     if (!bytes) return std::nullopt;
-    out.push_back({bytes, piece.length});
+    out.push_back({bytes, piece.length, reinterpret_cast<const std::byte*>(piece.addr)});
   }
   return out;
 }
 
 // From one list to another; stops at the end of either.
-void CopyStretches(std::vector<Stretch> to, std::vector<Stretch> from) {
+void CopyStretches(FakeVerbs::State& state, const FakePair& sender, const FakePair& receiver, std::vector<Stretch> to,
+                   std::vector<Stretch> from) {
+  auto skip = [](Stretch& stretch, size_t n) {
+    stretch.bytes += n, stretch.size -= n;
+    if (stretch.named) stretch.named += n;
+  };
   auto t = to.begin();
   for (auto f = from.begin(); f != from.end() && t != to.end();) {
     const size_t n = std::min(t->size, f->size);
     CopyBytes(t->bytes, f->bytes, n);
-    t->bytes += n, t->size -= n, f->bytes += n, f->size -= n;
+    if (state.records)
+      state.moves.push_back({sender.device().spec.name, receiver.device().spec.name, f->named, t->named, n});
+    skip(*t, n);
+    skip(*f, n);
     if (t->size == 0) ++t;
     if (f->size == 0) ++f;
   }
@@ -101,7 +113,7 @@ Reach FindPeer(FakeVerbs::State& state, FakePair& from, FakePair*& peer) {
   const PortSpec& port = device.spec.ports[target.number - 1u];
   if (!port.up || device.unplugged || !Addresses(from, port)) return Reach::kSilence;
   peer = state.Pair(from.now.dest_qp_num);
-  if (!peer || &peer->device() != &device) return Reach::kSilence;
+  if (!peer || &peer->device() != &device || peer->gone()) return Reach::kSilence;
   if (peer->state == IBV_QPS_RESET || peer->state == IBV_QPS_INIT) return Reach::kNotReady;
   const bool fits = peer->state != IBV_QPS_ERR && peer->now.port_num == target.number &&
                     peer->now.dest_qp_num == from.qp_num && peer->now.rq_psn == from.now.sq_psn &&
@@ -110,7 +122,10 @@ Reach FindPeer(FakeVerbs::State& state, FakePair& from, FakePair*& peer) {
 }
 
 void Push(FakeVerbs::State& state, FakeQueue& queue, const Entry& entry, bool solicited) {
+  if (queue.dead) return;
   ++state.traffic.completions;
+  FakeDevice& device = *static_cast<FakeContext*>(queue.context)->hardware;
+  ++device.work.completions;
   if (queue.entries.size() >= static_cast<size_t>(queue.cqe)) {
     queue.overrun = true;
     ibv_async_event event{};
@@ -125,6 +140,7 @@ void Push(FakeVerbs::State& state, FakeQueue& queue, const Entry& entry, bool so
   if (!wakes || !queue.told) return;
   queue.armed = FakeQueue::Armed::kNo;
   queue.told->events.Push(&queue);
+  ++device.work.wakings;
 }
 
 ibv_wc GarbageCompletion(uint64_t id, ibv_wc_status status, uint32_t pair) {
@@ -157,7 +173,7 @@ class Delivery {
     const unsigned own_access = work_.opcode == IBV_WR_RDMA_READ ? unsigned{IBV_ACCESS_LOCAL_WRITE} : 0u;
     auto own = Stretches(state_, work_.pieces, from_.pd, own_access);
     if (!own) return IBV_WC_LOC_PROT_ERR;
-    if (!work_.inlined.empty()) own->push_back({work_.inlined.data(), work_.inlined.size()});
+    if (!work_.inlined.empty()) own->push_back({work_.inlined.data(), work_.inlined.size(), nullptr});
     switch (FindPeer(state_, from_, peer_)) {
       case Reach::kNotReady:
         return std::nullopt;
@@ -213,7 +229,7 @@ class Delivery {
     if (bytes > room) return ReceiveFails(IBV_WC_LOC_LEN_ERR, IBV_WC_REM_INV_REQ_ERR);
     auto places = Stretches(state_, receive.pieces, peer_->pd, IBV_ACCESS_LOCAL_WRITE);
     if (!places) return ReceiveFails(IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR);
-    CopyStretches(*places, own);
+    CopyStretches(state_, from_, *peer_, *places, own);
     peer_->receives.pop_front();
     ++state_.traffic.sends;
     state_.traffic.bytes += bytes;
@@ -228,10 +244,10 @@ class Delivery {
     const unsigned right = read ? IBV_ACCESS_REMOTE_READ : IBV_ACCESS_REMOTE_WRITE;
     if ((peer_->now.qp_access_flags & right) == 0) return Refuse(IBV_WC_REM_ACCESS_ERR);
     if (bytes > 0) {
-      std::byte* far = Place(state_.remote_keys, work_.key, work_.remote, bytes, peer_->pd, right);
+      std::byte* far = Place(state_, state_.remote_keys, work_.key, work_.remote, bytes, peer_->pd, right);
       if (!far) return Refuse(IBV_WC_REM_ACCESS_ERR);
-      const std::vector<Stretch> there = {{far, bytes}};
-      read ? CopyStretches(own, there) : CopyStretches(there, own);
+      const std::vector<Stretch> there = {{far, bytes, reinterpret_cast<const std::byte*>(work_.remote)}};
+      read ? CopyStretches(state_, *peer_, from_, own, there) : CopyStretches(state_, from_, *peer_, there, own);
     }
     ++(read ? state_.traffic.reads : state_.traffic.writes);
     state_.traffic.bytes += bytes;
@@ -299,7 +315,7 @@ void FakeVerbs::State::Fail(FakePair& pair) {
 }
 
 bool FakeVerbs::State::Work(FakePair& pair) {
-  if (pair.state != IBV_QPS_RTS || pair.sends.empty()) return false;
+  if (pair.state != IBV_QPS_RTS || pair.sends.empty() || pair.gone()) return false;
   std::optional<ibv_wc_status> status;
   if (!pair.send_faults.empty()) {
     status = pair.send_faults.front();

@@ -247,12 +247,44 @@ TEST(RdmaEvents, ADriverThatLetsGoIsTheSame) {
   EXPECT_EQ(at.Troubles(), "one sibling two device ");
 }
 
-TEST(RdmaEvents, TheFirstTroubleStays) {
+TEST(RdmaEvents, OfWhatEndsTheFirstStays) {
   TwoPorts at;
-  at.fake.SetPort({"a0", 1}, false);
+  at.fake.RaisePairEvent(at.one.number(), IBV_EVENT_QP_FATAL);
   at.fake.RaisePortEvent({"a0", 1}, IBV_EVENT_DEVICE_FATAL);
   at.TakeEvents();
-  EXPECT_THAT(at.one.pair->trouble()->what, HasSubstr("went down"));
+  EXPECT_THAT(at.one.pair->trouble()->what, HasSubstr("a queue pair of a0 failed"));
+}
+
+TEST(RdmaEvents, APortThatWasDownHidesNothingThatEnds) {
+  TwoPorts at;
+  at.fake.SetPort({"a0", 1}, false);
+  at.fake.SetPort({"a0", 1}, true);
+  at.TakeEvents();
+  EXPECT_TRUE(at.one.pair->Arm()) << "it may go on";
+  at.fake.RaisePortEvent({"a0", 1}, IBV_EVENT_DEVICE_FATAL);
+  at.TakeEvents();
+  const Status armed = at.one.pair->Arm();
+  ASSERT_FALSE(armed) << "who sleeps on a device that is gone never wakes";
+  EXPECT_THAT(armed.error().what, HasSubstr("RDMA device a0 is gone"));
+}
+
+TEST(RdmaEvents, NobodySleepsOnAQueuePairThatHasFailed) {
+  for (const auto event : {IBV_EVENT_QP_FATAL, IBV_EVENT_QP_REQ_ERR, IBV_EVENT_QP_ACCESS_ERR, IBV_EVENT_CQ_ERR}) {
+    TwoPorts at;
+    at.fake.RaisePairEvent(at.one.number(), event);
+    at.TakeEvents();
+    EXPECT_FALSE(at.one.pair->Arm()) << event;
+    EXPECT_TRUE(at.sibling.pair->Arm()) << event;
+  }
+}
+
+TEST(RdmaEvents, ADeviceThatDiedUnheardIsOpenedAfresh) {
+  TwoPorts at;
+  at.fake.RaisePortEvent({"a0", 1}, IBV_EVENT_DEVICE_FATAL);
+  const auto again = Device::Open("a0", 1, &at.fake.table());
+  ASSERT_TRUE(again);
+  EXPECT_NE(*again, at.one.device);
+  EXPECT_TRUE(QueuePair::Create(*again, {}));
 }
 
 TEST(RdmaEvents, WhatAQueuePairSurvivesIsNoTrouble) {

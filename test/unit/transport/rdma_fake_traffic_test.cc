@@ -75,6 +75,37 @@ TEST(FakeVerbs, MemoryThatIsNoLongerRegisteredIsNotTouched) {
   ASSERT_TRUE(line.a.pair->Ring());
   EXPECT_THAT(PollError(*line.a.pair).what, HasSubstr("remote access error"));
   EXPECT_EQ(line.far.bytes, before);
+  EXPECT_EQ(line.fake.traffic().after_deregistration, 1u) << "and whoever tried is found out";
+}
+
+TEST(FakeVerbs, ADeviceThatHasDiedMovesAndReportsNothing) {
+  for (const bool unplugged : {false, true}) {
+    Line line;
+    unplugged ? line.fake.Unplug("b0") : line.fake.RaisePortEvent({"b0"}, IBV_EVENT_DEVICE_FATAL);
+    const auto before = line.far.bytes;
+    const Piece piece = line.far.piece(0, 8);
+    line.b.pair->Write({&piece, 1}, line.near.remote(), 1, {});
+    line.b.pair->Receive({}, 2);
+    ASSERT_TRUE(line.b.pair->Ring());
+    EXPECT_TRUE(PollAll(*line.b.pair).empty());
+    line.Write(8, 1);
+    ASSERT_TRUE(line.a.pair->Ring());
+    EXPECT_THAT(PollError(*line.a.pair).what, HasSubstr("transport retry counter exceeded"));
+    EXPECT_EQ(line.far.bytes, before);
+    std::vector<std::byte> more(64);
+    EXPECT_FALSE(line.b.device->Register(more.data(), more.size()));
+  }
+}
+
+TEST(FakeVerbs, ACompletionQueueThatHasFailedGivesNothing) {
+  Line line;
+  line.b.pair->Receive({}, 1);
+  ASSERT_TRUE(line.b.pair->Ring());
+  line.fake.RaisePairEvent(line.b.number(), IBV_EVENT_CQ_ERR);
+  EXPECT_TRUE(PollAll(*line.b.pair).empty());
+  line.Write(8, 1, {.immediate = 8});
+  ASSERT_TRUE(line.a.pair->Ring());
+  EXPECT_THAT(PollError(*line.a.pair).what, HasSubstr("transport retry counter exceeded"));
 }
 
 TEST(FakeVerbs, OnesOwnMemoryMustBeRegisteredToo) {
