@@ -1,36 +1,58 @@
 #include "comm/comm.h"
 
+#include "comm/context.h"
 #include "relay/frame.h"
 
 namespace relay::comm {
 
+namespace {
+
+// NCCL places its buffers before it knows the peer: by then it is too late to take others.
+tl::unexpected<Error> NoGpuMemory(const std::string& detail) {
+  return Fail(ErrorCode::kUsage,
+              "GPU memory cannot be registered: the hops of this connection are TCP" + detail +
+                  "; set NCCL_RELAY_GDR=off (or NCCL_NET_GDR_LEVEL=LOC) for the whole job, so that NCCL's buffers for "
+                  "the net are in host memory");
+}
+
+}  // namespace
+
 Result<MemoryRegion*> Comm::Register(void* data, size_t size, int pointer_kind) {
-  MemoryRegion region{static_cast<std::byte*>(data), size};
+  MemoryRegion region{.data = static_cast<std::byte*>(data), .size = size, .gpu = pointer_kind != kHostPointer};
+  if (!device_ && region.gpu) return NoGpuMemory(" (pointer kind " + std::to_string(pointer_kind) + ")");
   if (device_) {
     auto memory = device_->Register(data, size);
     if (!memory) return tl::unexpected(std::move(memory).error());
     region.memory = std::move(*memory);
-  } else if (pointer_kind != kHostPointer) {
-    return Fail(ErrorCode::kUsage,
-                "GPU memory cannot be registered: the hops of this connection are TCP (pointer kind " +
-                    std::to_string(pointer_kind) + ")");
   }
   return Keep(std::move(region));
 }
 
 Result<MemoryRegion*> Comm::RegisterDmaBuf(void* data, size_t size, uint64_t offset, int fd) {
-  if (!device_) {
-    return Fail(ErrorCode::kUsage, "GPU memory cannot be registered: the hops of this connection are TCP");
-  }
+  if (!device_) return NoGpuMemory("");
   auto memory = device_->RegisterDmaBuf(data, size, offset, fd);
   if (!memory) return tl::unexpected(std::move(memory).error());
-  return Keep({static_cast<std::byte*>(data), size, std::move(*memory)});
+  return Keep({.data = static_cast<std::byte*>(data), .size = size, .memory = std::move(*memory), .gpu = true});
 }
 
-MemoryRegion* Comm::Keep(MemoryRegion region) {
+Result<MemoryRegion*> Comm::Keep(MemoryRegion region) {
   std::lock_guard lock(mutex_);
+  if (region.gpu && kind_ == Kind::kRecv && !flush_) {
+    auto flush = Flush::Make({&device_, 1}, context_.knobs().hop_timeout);
+    if (!flush) return tl::unexpected(std::move(flush).error());
+    flush_ = std::move(*flush);
+  }
   regions_.push_back(std::move(region));
   return &regions_.back();
+}
+
+// Every device of the connection may have delivered a part, and only its own read pushes what it wrote.
+Result<stream::Request*> Comm::PostFlush(void* data, size_t size, MemoryRegion* region) {
+  if (size == 0 || region == nullptr || !region->gpu) return nullptr;
+  std::lock_guard lock(mutex_);
+  if (!flush_) return Fail(ErrorCode::kInternal, "iflush of a comm that receives nothing into GPU memory");
+  const transport::rdma::Remote from{reinterpret_cast<uint64_t>(data), region->memory->remote_key()};
+  return flush_->Post({&from, 1});
 }
 
 void Comm::Deregister(MemoryRegion* region) {

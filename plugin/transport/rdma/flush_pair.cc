@@ -1,0 +1,36 @@
+#include "transport/rdma/flush_pair.h"
+
+#include "transport/rdma/gid_choice.h"
+
+namespace relay::transport::rdma {
+
+Result<std::unique_ptr<FlushPair>> FlushPair::Make(std::shared_ptr<Device> device, Duration hop_timeout) {
+  auto sink = WindowMemory::Make(*device, 1);
+  if (!sink) return tl::unexpected(std::move(sink).error());
+  auto queue_pair = QueuePair::Create(
+      std::move(device), {.sends = kMost, .receives = 1, .pieces = 1, .inline_bytes = 0, .hop_timeout = hop_timeout});
+  if (!queue_pair) return tl::unexpected(std::move(queue_pair).error());
+  const Endpoint itself = (*queue_pair)->near();
+  auto gids = ChooseGids(itself, itself, {}, {});
+  if (!gids) return tl::unexpected(std::move(gids).error());
+  RELAY_TRY((*queue_pair)->Connect(itself, *gids));
+  return std::unique_ptr<FlushPair>(new FlushPair(std::move(*sink), std::move(*queue_pair)));
+}
+
+Status FlushPair::Start(Remote from) {
+  queue_pair_->Read({sink_.data(), 1, sink_.local_key()}, from, started_);
+  ++started_;
+  return queue_pair_->Ring();
+}
+
+Result<uint64_t> FlushPair::Done() {
+  while (done_ != started_) {
+    auto count = queue_pair_->Poll(completions_);
+    if (!count) return tl::unexpected(std::move(count).error());
+    if (*count == 0) break;
+    done_ += *count;
+  }
+  return done_;
+}
+
+}  // namespace relay::transport::rdma
