@@ -1,6 +1,5 @@
 #include "comm/comm.h"
 
-#include "comm/context.h"
 #include "relay/frame.h"
 
 namespace relay::comm {
@@ -38,7 +37,7 @@ Result<MemoryRegion*> Comm::RegisterDmaBuf(void* data, size_t size, uint64_t off
 Result<MemoryRegion*> Comm::Keep(MemoryRegion region) {
   std::lock_guard lock(mutex_);
   if (region.gpu && kind_ == Kind::kRecv && !flush_) {
-    auto flush = Flush::Make({&device_, 1}, context_.knobs().hop_timeout);
+    auto flush = Flush::Make({&device_, 1}, hop_timeout_);
     if (!flush) return tl::unexpected(std::move(flush).error());
     flush_ = std::move(*flush);
   }

@@ -31,10 +31,15 @@ class Comm {
  public:
   enum class Kind : uint8_t { kSend, kRecv };
 
-  // `device`: the one that moves the messages; null: the socket carries them.
+  // `device`: the one that moves the messages; null: the socket carries them. `hop_timeout`: of reads that flush.
   Comm(Kind kind, Context& context, Token token, std::shared_ptr<stream::Stream> stream,
-       std::shared_ptr<transport::rdma::Device> device)
-      : kind_(kind), context_(context), token_(token), stream_(std::move(stream)), device_(std::move(device)) {}
+       std::shared_ptr<transport::rdma::Device> device, Duration hop_timeout)
+      : kind_(kind),
+        context_(context),
+        token_(token),
+        stream_(std::move(stream)),
+        device_(std::move(device)),
+        hop_timeout_(hop_timeout) {}
 
   // GPU memory only where a device moves the messages. The region lives until Deregister or the comm's end. Any thread.
   Result<MemoryRegion*> Register(void* data, size_t size, int pointer_kind);
@@ -64,6 +69,7 @@ class Comm {
   const Token token_;
   const std::shared_ptr<stream::Stream> stream_;  // shared with the service, which drives it on as a remnant
   const std::shared_ptr<transport::rdma::Device> device_;
+  const Duration hop_timeout_;
   std::mutex mutex_;
   std::list<MemoryRegion> regions_;
   std::unique_ptr<Flush> flush_;  // of a receive comm, from its first GPU memory on; goes first

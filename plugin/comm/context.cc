@@ -197,7 +197,8 @@ Comm* Context::AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stre
                        std::shared_ptr<transport::rdma::Device> device) {
   stream->set_service(&service_);
   service_.Add(stream);
-  comms_.push_back(std::make_unique<Comm>(kind, *this, token, std::move(stream), std::move(device)));
+  comms_.push_back(
+      std::make_unique<Comm>(kind, *this, token, std::move(stream), std::move(device), knobs_.hop_timeout));
   return comms_.back().get();
 }
 

@@ -42,7 +42,6 @@ class Context {
   void Close(Comm* comm);
 
   const control::Welcome& welcome() const { return link_.welcome(); }
-  const Knobs& knobs() const { return knobs_; }
 
  private:
   struct Attempt {

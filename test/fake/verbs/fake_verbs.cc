@@ -126,6 +126,11 @@ void FakeVerbs::StepUntilIdle() {
   while (Step() > 0) continue;
 }
 
+void FakeVerbs::HoldWritesToGpu() {
+  std::lock_guard lock(state_->mutex);
+  state_->holds_gpu_writes = true;
+}
+
 void FakeVerbs::SetPatience(unsigned steps) {
   Lock lock(state_->mutex);
   state_->patience = steps;

@@ -26,40 +26,49 @@ void CopyBytes(std::byte* to, const std::byte* from, size_t size) {
   }
 }
 
-// Where the bytes are, if the key gives the right to all of them in this domain.
-std::byte* Place(const std::map<uint32_t, FakeRegion*>& keys, uint32_t key, uint64_t address, uint64_t size,
-                 const ibv_pd* domain, unsigned access) {
-  const auto it = keys.find(key);
-  if (it == keys.end()) return nullptr;
-  const FakeRegion& region = *it->second;
-  if (region.pd != domain || (region.access & access) != access) return nullptr;
-  if (address < region.first || size > region.length || address - region.first > region.length - size) return nullptr;
-  return region.bytes + (address - region.first);
-}
-
+// Registered memory; of a DMA-BUF where `gpu` is its region.
 struct Stretch {
   std::byte* bytes;
   size_t size;
+  const FakeRegion* gpu = nullptr;
 };
+
+// Where the bytes are, if the key gives the right to all of them in this domain.
+std::optional<Stretch> Place(const std::map<uint32_t, FakeRegion*>& keys, uint32_t key, uint64_t address, uint64_t size,
+                             const ibv_pd* domain, unsigned access) {
+  const auto it = keys.find(key);
+  if (it == keys.end()) return std::nullopt;
+  const FakeRegion& region = *it->second;
+  if (region.pd != domain || (region.access & access) != access) return std::nullopt;
+  if (address < region.first || size > region.length || address - region.first > region.length - size)
+    return std::nullopt;
+  return Stretch{region.bytes + (address - region.first), size, region.mapping ? &region : nullptr};
+}
 
 // The pieces as memory; nullopt: one is not registered so.
 std::optional<std::vector<Stretch>> Stretches(const FakeVerbs::State& state, const std::vector<ibv_sge>& pieces,
                                               const ibv_pd* domain, unsigned access) {
   std::vector<Stretch> out;
   for (const ibv_sge& piece : pieces) {
-    std::byte* bytes = Place(state.local_keys, piece.lkey, piece.addr, piece.length, domain, access);
-    if (!bytes) return std::nullopt;
-    out.push_back({bytes, piece.length});
+    const auto place = Place(state.local_keys, piece.lkey, piece.addr, piece.length, domain, access);
+    if (!place) return std::nullopt;
+    out.push_back(*place);
   }
   return out;
 }
 
-// From one list to another; stops at the end of either.
-void CopyStretches(std::vector<Stretch> to, std::vector<Stretch> from) {
+// From one list to another, as `writer` writes what `reader` has read; stops at the end of either.
+void CopyStretches(FakeVerbs::State& state, FakeDevice& writer, std::vector<Stretch> to, FakeDevice& reader,
+                   std::vector<Stretch> from) {
+  if (std::any_of(from.begin(), from.end(), [](const Stretch& s) { return s.gpu; })) state.LandHeld(reader);
   auto t = to.begin();
   for (auto f = from.begin(); f != from.end() && t != to.end();) {
     const size_t n = std::min(t->size, f->size);
-    CopyBytes(t->bytes, f->bytes, n);
+    if (state.holds_gpu_writes && t->gpu) {
+      writer.held.push_back({t->gpu, t->bytes, {f->bytes, f->bytes + n}});
+    } else {
+      CopyBytes(t->bytes, f->bytes, n);
+    }
     t->bytes += n, t->size -= n, f->bytes += n, f->size -= n;
     if (t->size == 0) ++t;
     if (f->size == 0) ++f;
@@ -213,7 +222,7 @@ class Delivery {
     if (bytes > room) return ReceiveFails(IBV_WC_LOC_LEN_ERR, IBV_WC_REM_INV_REQ_ERR);
     auto places = Stretches(state_, receive.pieces, peer_->pd, IBV_ACCESS_LOCAL_WRITE);
     if (!places) return ReceiveFails(IBV_WC_LOC_PROT_ERR, IBV_WC_REM_OP_ERR);
-    CopyStretches(*places, own);
+    CopyStretches(state_, peer_->device(), *places, from_.device(), own);
     peer_->receives.pop_front();
     ++state_.traffic.sends;
     state_.traffic.bytes += bytes;
@@ -228,10 +237,10 @@ class Delivery {
     const unsigned right = read ? IBV_ACCESS_REMOTE_READ : IBV_ACCESS_REMOTE_WRITE;
     if ((peer_->now.qp_access_flags & right) == 0) return Refuse(IBV_WC_REM_ACCESS_ERR);
     if (bytes > 0) {
-      std::byte* far = Place(state_.remote_keys, work_.key, work_.remote, bytes, peer_->pd, right);
+      const auto far = Place(state_.remote_keys, work_.key, work_.remote, bytes, peer_->pd, right);
       if (!far) return Refuse(IBV_WC_REM_ACCESS_ERR);
-      const std::vector<Stretch> there = {{far, bytes}};
-      read ? CopyStretches(own, there) : CopyStretches(there, own);
+      FakeDevice &here = from_.device(), &there = peer_->device();
+      read ? CopyStretches(state_, here, own, there, {*far}) : CopyStretches(state_, there, {*far}, here, own);
     }
     ++(read ? state_.traffic.reads : state_.traffic.writes);
     state_.traffic.bytes += bytes;
@@ -262,6 +271,13 @@ uint64_t SendWork::bytes() const {
 FakePair* FakeVerbs::State::Pair(uint32_t number) const {
   const auto it = pairs.find(number);
   return it == pairs.end() ? nullptr : it->second;
+}
+
+void FakeVerbs::State::LandHeld(FakeDevice& device) {
+  for (; !device.held.empty(); device.held.pop_front()) {
+    const HeldWrite& write = device.held.front();
+    CopyBytes(write.to, write.bytes.data(), write.bytes.size());
+  }
 }
 
 void FakeVerbs::State::Raise(FakeContext& context, const ibv_async_event& event) { context.events.Push(event); }

@@ -80,8 +80,7 @@ TEST_F(AgentAlone, ServesClientsOneVersionApartAndNoOthers) {
     bool welcome = std::holds_alternative<control::Welcome>((*reply)->packet.message);
     EXPECT_EQ(welcome, version + 1 >= control::kVersion && version <= control::kVersion + 1) << version;
     if (welcome) {
-      EXPECT_EQ(std::get<control::Welcome>((*reply)->packet.message).version,
-                std::min(version, control::kVersion));
+      EXPECT_EQ(std::get<control::Welcome>((*reply)->packet.message).version, std::min(version, control::kVersion));
     } else {
       EXPECT_THAT(std::get<control::Failed>((*reply)->packet.message).refused.sentence, HasSubstr("x.y"));
       EXPECT_TRUE(AtEnd(fd->get()));

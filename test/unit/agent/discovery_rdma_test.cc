@@ -165,6 +165,32 @@ TEST_F(DeclaredRdma, NicsWithoutRdmaOrWithoutAPlaceAreOneDeviceForNccl) {
   EXPECT_TRUE(whole());
 }
 
+TEST_F(DeclaredRdma, TheAgentSaysWhetherRdmaReachesAllNodes) {
+  const auto welcome_of = [&](const fabric::Fabric& fabric) {
+    AgentOptions options = OptionsFor(fabric, 1);
+    options.node.verbs_roots = tree_.roots();
+    Start(options);
+    auto welcome = ClientOf("B")->welcome();
+    Kill("B");
+    return welcome;
+  };
+  auto welcome = welcome_of(chain_);
+  EXPECT_EQ(welcome.rdma_reach, control::RdmaReach::kAll);
+  ASSERT_EQ(welcome.verbs.size(), 2u);
+  EXPECT_EQ(welcome.verbs[1].name, "mlx5_1");
+
+  fabric::Fabric half = chain_;  // a far link that is none
+  half.nodes.push_back({103, "D", {{"lo", {*SocketAddress::Parse("127.9.9.9")}, 1000, PortKind::kTcp}}});
+  half.nodes[2].ports.push_back({"lo:1", {*SocketAddress::Parse("127.9.9.8")}, 1000, PortKind::kTcp});
+  half.links.push_back({{2, 1}, {3, 0}, 1000, 0, PortKind::kTcp});
+  EXPECT_EQ(welcome_of(half).rdma_reach, control::RdmaReach::kNo);
+
+  tree_.Remove("sys/class/infiniband");
+  welcome = welcome_of(chain_);
+  EXPECT_EQ(welcome.rdma_reach, control::RdmaReach::kNo);
+  EXPECT_TRUE(welcome.verbs.empty());
+}
+
 TEST_F(DeclaredRdma, TheAgentTellsItsClientsAndItsOperator) {
   tree_.Remove("dev/infiniband/uverbs1");
   AgentOptions options = OptionsFor(chain_, 1);

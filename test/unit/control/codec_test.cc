@@ -40,6 +40,8 @@ std::vector<Packet> OneOfEach() {
   welcome.auto_started = true;
   welcome.devices = {{"relay0", "", 1000}};
   welcome.addresses = {SocketAddress::Parse("fe80::1")->WithPort(3)};
+  welcome.rdma_reach = RdmaReach::kAll;
+  welcome.verbs = {{"mlx5_0", 1}, {"mlx5_1", 2}};
   return {
       {1, Hello{1, "0.1.0", "/p.so"}},
       {2, Register{SomeToken()}},
@@ -162,6 +164,25 @@ TEST(ControlCodec, FlippedAndRandomBytesNeverCrash) {
       (void)Decode(bad);
     }
   }
+}
+
+TEST(ControlCodec, AWelcomeOfTheVersionBeforeSaysNothingOfRdma) {
+  Welcome welcome;
+  welcome.version = 1;
+  welcome.devices = {{"relay0", "", 1000}};
+  welcome.rdma_reach = RdmaReach::kAll;
+  welcome.verbs = {{"mlx5_0", 1}};
+  const auto old = Encode({1, welcome});
+  welcome.version = 2;
+  const auto now = Encode({1, welcome});
+  EXPECT_EQ(now.size(), old.size() + 2 + 2 + 2 + 6 + 2) << "the reach, and one name with its port";
+  const auto decoded = std::get<Welcome>(Decode(old)->message);
+  EXPECT_EQ(decoded.rdma_reach, RdmaReach::kNo);
+  EXPECT_TRUE(decoded.verbs.empty());
+  const auto newer = std::get<Welcome>(Decode(now)->message);
+  EXPECT_EQ(newer.rdma_reach, RdmaReach::kAll);
+  ASSERT_EQ(newer.verbs.size(), 1u);
+  EXPECT_EQ(newer.verbs[0].name, "mlx5_0");
 }
 
 TEST(ControlCodec, AWelcomeWithoutADeviceIsNoWelcome) {
