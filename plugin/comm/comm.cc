@@ -18,26 +18,30 @@ tl::unexpected<Error> NoGpuMemory(const std::string& detail) {
 
 Result<MemoryRegion*> Comm::Register(void* data, size_t size, int pointer_kind) {
   MemoryRegion region{.data = static_cast<std::byte*>(data), .size = size, .gpu = pointer_kind != kHostPointer};
-  if (!device_ && region.gpu) return NoGpuMemory(" (pointer kind " + std::to_string(pointer_kind) + ")");
-  if (device_) {
-    auto memory = device_->Register(data, size);
+  if (devices_.empty() && region.gpu) return NoGpuMemory(" (pointer kind " + std::to_string(pointer_kind) + ")");
+  for (const auto& device : devices_) {
+    auto memory = device->Register(data, size);
     if (!memory) return tl::unexpected(std::move(memory).error());
-    region.memory = std::move(*memory);
+    region.memory.push_back(std::move(*memory));
   }
   return Keep(std::move(region));
 }
 
 Result<MemoryRegion*> Comm::RegisterDmaBuf(void* data, size_t size, uint64_t offset, int fd) {
-  if (!device_) return NoGpuMemory("");
-  auto memory = device_->RegisterDmaBuf(data, size, offset, fd);
-  if (!memory) return tl::unexpected(std::move(memory).error());
-  return Keep({.data = static_cast<std::byte*>(data), .size = size, .memory = std::move(*memory), .gpu = true});
+  if (devices_.empty()) return NoGpuMemory("");
+  MemoryRegion region{.data = static_cast<std::byte*>(data), .size = size, .gpu = true};
+  for (const auto& device : devices_) {
+    auto memory = device->RegisterDmaBuf(data, size, offset, fd);
+    if (!memory) return tl::unexpected(std::move(memory).error());
+    region.memory.push_back(std::move(*memory));
+  }
+  return Keep(std::move(region));
 }
 
 Result<MemoryRegion*> Comm::Keep(MemoryRegion region) {
   std::lock_guard lock(mutex_);
   if (region.gpu && kind_ == Kind::kRecv && !flush_) {
-    auto flush = Flush::Make({&device_, 1}, hop_timeout_);
+    auto flush = Flush::Make(devices_, hop_timeout_);
     if (!flush) return tl::unexpected(std::move(flush).error());
     flush_ = std::move(*flush);
   }
@@ -50,8 +54,7 @@ Result<stream::Request*> Comm::PostFlush(void* data, size_t size, MemoryRegion* 
   if (size == 0 || region == nullptr || !region->gpu) return nullptr;
   std::lock_guard lock(mutex_);
   if (!flush_) return Fail(ErrorCode::kInternal, "iflush of a comm that receives nothing into GPU memory");
-  const transport::rdma::Remote from{reinterpret_cast<uint64_t>(data), region->memory->remote_key()};
-  return flush_->Post({&from, 1});
+  return flush_->Post(reinterpret_cast<uint64_t>(data), region->memory);
 }
 
 void Comm::Deregister(MemoryRegion* region) {
@@ -67,8 +70,8 @@ Result<stream::Request*> Comm::Post(void* data, size_t size, MemoryRegion* regio
                                        std::to_string(kMaxMessageBytes));
   }
   stream::Buffer buffer{.data = static_cast<std::byte*>(data), .size = size, .region = region};
-  if (region != nullptr && region->memory) {
-    buffer.keys = {region->memory->local_key(), region->memory->remote_key()};
+  if (region != nullptr && !region->memory.empty()) {
+    buffer.keys = {region->memory.front()->local_key(), region->memory.front()->remote_key()};
   }
   return stream_->Post(buffer, in_order);
 }

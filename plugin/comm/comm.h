@@ -4,6 +4,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "base/clock.h"
 #include "comm/flush.h"
@@ -20,8 +21,9 @@ inline constexpr int kHostPointer = 0x1, kCudaPointer = 0x2, kDmaBufPointer = 0x
 struct MemoryRegion {
   std::byte* data = nullptr;
   size_t size = 0;
-  std::shared_ptr<transport::rdma::Memory> memory{};  // null: no device moves the messages of this comm
-  bool gpu = false;                                   // what a device writes there has to be flushed
+  // On each device that moves the messages of this comm, in the order of its lane's stripes; empty: none does.
+  std::vector<std::shared_ptr<transport::rdma::Memory>> memory{};
+  bool gpu = false;  // what a device writes there has to be flushed
 };
 
 class Context;
@@ -31,14 +33,15 @@ class Comm {
  public:
   enum class Kind : uint8_t { kSend, kRecv };
 
-  // `device`: the one that moves the messages; null: the socket carries them. `hop_timeout`: of reads that flush.
+  // `devices`: those that move the messages, one for each stripe of the lane; none: the socket carries them.
+  // `hop_timeout`: of reads that flush.
   Comm(Kind kind, Context& context, Token token, std::shared_ptr<stream::Stream> stream,
-       std::shared_ptr<transport::rdma::Device> device, Duration hop_timeout)
+       std::vector<std::shared_ptr<transport::rdma::Device>> devices, Duration hop_timeout)
       : kind_(kind),
         context_(context),
         token_(token),
         stream_(std::move(stream)),
-        device_(std::move(device)),
+        devices_(std::move(devices)),
         hop_timeout_(hop_timeout) {}
 
   // GPU memory only where a device moves the messages. The region lives until Deregister or the comm's end. Any thread.
@@ -68,7 +71,7 @@ class Comm {
   Context& context_;
   const Token token_;
   const std::shared_ptr<stream::Stream> stream_;  // shared with the service, which drives it on as a remnant
-  const std::shared_ptr<transport::rdma::Device> device_;
+  const std::vector<std::shared_ptr<transport::rdma::Device>> devices_;
   const Duration hop_timeout_;
   std::mutex mutex_;
   std::list<MemoryRegion> regions_;

@@ -197,8 +197,10 @@ Comm* Context::AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stre
                        std::shared_ptr<transport::rdma::Device> device) {
   stream->set_service(&service_);
   service_.Add(stream);
+  std::vector<std::shared_ptr<transport::rdma::Device>> devices;
+  if (device) devices.push_back(std::move(device));
   comms_.push_back(
-      std::make_unique<Comm>(kind, *this, token, std::move(stream), std::move(device), knobs_.hop_timeout));
+      std::make_unique<Comm>(kind, *this, token, std::move(stream), std::move(devices), knobs_.hop_timeout));
   return comms_.back().get();
 }
 

@@ -23,10 +23,10 @@ Result<std::unique_ptr<Flush>> Flush::Make(std::span<const std::shared_ptr<trans
 }
 
 // To say "nothing to flush" where there is no room would be taken for "done".
-Result<Request*> Flush::Post(std::span<const transport::rdma::Remote> from) {
+Result<Request*> Flush::Post(uint64_t address, std::span<const std::shared_ptr<transport::rdma::Memory>> on_devices) {
   std::lock_guard lock(mutex_);
   FlushRequest& request = requests_[posted_ % kMost];
-  bool room = request.state == Request::State::kFree && from.size() == pairs_.size();
+  bool room = request.state == Request::State::kFree && on_devices.size() == pairs_.size();
   for (const auto& pair : pairs_) {
     RELAY_TRY(pair->Done());
     room = room && pair->HasRoom();
@@ -34,7 +34,7 @@ Result<Request*> Flush::Post(std::span<const transport::rdma::Remote> from) {
   if (!room) {
     return Fail(ErrorCode::kInternal, "more than " + std::to_string(kMost) + " flushes of one connection at once");
   }
-  for (size_t i = 0; i < from.size(); ++i) RELAY_TRY(pairs_[i]->Start(from[i]));
+  for (size_t i = 0; i < pairs_.size(); ++i) RELAY_TRY(pairs_[i]->Start({address, on_devices[i]->remote_key()}));
   request.state = Request::State::kPosted;
   request.message = posted_++;
   return &request;

@@ -24,9 +24,9 @@ class Flush {
   static Result<std::unique_ptr<Flush>> Make(std::span<const std::shared_ptr<transport::rdma::Device>> devices,
                                              Duration hop_timeout);
 
-  // `from`: the place that was written, as each of the devices knows it. The request is free again when Test has said
-  // kDone or an error.
-  Result<stream::Request*> Post(std::span<const transport::rdma::Remote> from);
+  // `address` was written, in memory that is registered on each of the devices. The request is free again when Test has
+  // said kDone or an error. Allocates nothing.
+  Result<stream::Request*> Post(uint64_t address, std::span<const std::shared_ptr<transport::rdma::Memory>> on_devices);
   Result<Progress> Test(FlushRequest& request);
 
  private:

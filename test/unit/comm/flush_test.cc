@@ -37,8 +37,9 @@ class CommOnDevice : public testing::Test {
     device_ = fake::OpenDevice(verbs_, "a");
   }
   std::unique_ptr<Comm> Make(Comm::Kind kind, bool by_device = true) {
-    return std::make_unique<Comm>(kind, reinterpret_cast<Context&>(nobody_), Token{}, nullptr,
-                                  by_device ? device_ : nullptr, kTimeout);
+    std::vector<std::shared_ptr<transport::rdma::Device>> devices;
+    if (by_device) devices.push_back(device_);
+    return std::make_unique<Comm>(kind, reinterpret_cast<Context&>(nobody_), Token{}, nullptr, devices, kTimeout);
   }
   static void* At(size_t n) { return reinterpret_cast<void*>((n + 16) << 20); }
 
@@ -102,7 +103,7 @@ TEST_F(CommOnDevice, WithoutADeviceTheSentenceSaysWhatToSet) {
 TEST_F(CommOnDevice, WithoutAWayToFlushNoGpuMemoryIsReceivedInto) {
   auto comm = Make(Comm::Kind::kRecv);
   const Fd fd = MemoryFile();
-  verbs_.FailCall("create_qp", ENOMEM, 1, 2);
+  verbs_.FailCall("create_qp", ENOMEM);
   auto region = comm->RegisterDmaBuf(At(0), kBytes, 0, fd.get());
   ASSERT_FALSE(region);
   EXPECT_THAT(region.error().what, HasSubstr("a does not reach itself to flush it"));
@@ -133,14 +134,13 @@ TEST(CommFlush, IsDoneWhenEveryDeviceHasRead) {
   ASSERT_TRUE(made) << made.error().what;
   Flush& flush = **made;
   std::vector<std::byte> bytes(4096);
-  const auto on_a = *devices[0]->Register(bytes.data(), bytes.size());
-  const auto on_c = *devices[1]->Register(bytes.data(), bytes.size());
+  const std::shared_ptr<transport::rdma::Memory> on_devices[] = {*devices[0]->Register(bytes.data(), bytes.size()),
+                                                                 *devices[1]->Register(bytes.data(), bytes.size())};
   const auto at = reinterpret_cast<uint64_t>(bytes.data());
-  const transport::rdma::Remote from[] = {{at, on_a->remote_key()}, {at, on_c->remote_key()}};
   const auto pairs = verbs.queue_pairs();
   ASSERT_EQ(pairs.size(), 2u);
   for (const auto& [first, second] : {std::pair(pairs[0], pairs[1]), std::pair(pairs[1], pairs[0])}) {
-    auto* request = static_cast<FlushRequest*>(*flush.Post(from));
+    auto* request = static_cast<FlushRequest*>(*flush.Post(at, on_devices));
     EXPECT_EQ(*flush.Test(*request), Progress::kAgain);
     ASSERT_TRUE(verbs.StepPair(first));
     EXPECT_EQ(*flush.Test(*request), Progress::kAgain) << "the other device has not read yet";
@@ -156,15 +156,15 @@ TEST(CommFlush, ManyAtOnceAreDoneInAnyOrderOfAsking) {
   auto flush = std::move(*Flush::Make({&device, 1}, kTimeout));
   std::vector<std::byte> bytes(4096);
   const auto memory = *device->Register(bytes.data(), bytes.size());
-  const transport::rdma::Remote from{reinterpret_cast<uint64_t>(bytes.data()), memory->remote_key()};
+  const auto at = reinterpret_cast<uint64_t>(bytes.data());
   for (int round = 0; round < 3; ++round) {
     std::vector<FlushRequest*> requests;
     for (size_t i = 0; i < transport::rdma::FlushPair::kMost; ++i) {
-      auto posted = flush->Post({&from, 1});
+      auto posted = flush->Post(at, {&memory, 1});
       ASSERT_TRUE(posted) << posted.error().what;
       requests.push_back(static_cast<FlushRequest*>(*posted));
     }
-    const auto beyond = flush->Post({&from, 1});
+    const auto beyond = flush->Post(at, {&memory, 1});
     ASSERT_FALSE(beyond) << "NCCL would take a null request for a flush that is done";
     EXPECT_THAT(beyond.error().what, HasSubstr("more than 64 flushes"));
     verbs.StepUntilIdle();
