@@ -1,7 +1,7 @@
 // gpu_slots: slots in a GPU's memory as a relay takes them, on the driver that is here. They are allocated, exported
 // as DMA-BUF, filled, carried over loopback TCP into others, and compared. With a verbs device in this machine they
-// are registered with it, and the device itself carries them too. One line of JSON; status 1 with a sentence if
-// anything is wrong.
+// are registered with it, and the device itself carries them too, and flushes them. `--host`: all of it with slots in
+// host memory, where there is no GPU. One line of JSON; status 1 with a sentence if anything is wrong.
 #include <dlfcn.h>
 #include <unistd.h>
 
@@ -32,15 +32,19 @@ Error Wrong(std::string what) { return {ErrorCode::kSystem, 0, std::move(what), 
 // What only a test does with such memory: to put bytes there, and look at them.
 class Copies {
  public:
+  // Null: slots are in host memory.
   explicit Copies(std::shared_ptr<CudaDevice> device) : device_(std::move(device)) {
+    if (!device_) return;
     void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     in_ = reinterpret_cast<int (*)(uint64_t, const void*, size_t)>(dlsym(driver, "cuMemcpyHtoD_v2"));
     out_ = reinterpret_cast<int (*)(void*, uint64_t, size_t)>(dlsym(driver, "cuMemcpyDtoH_v2"));
   }
   bool In(const SlotMemory& slots, const std::vector<std::byte>& bytes) {
+    if (!device_) return std::memcpy(slots.data(), bytes.data(), bytes.size()) != nullptr;
     return Entered([&] { return in_(reinterpret_cast<uint64_t>(slots.data()), bytes.data(), bytes.size()); });
   }
   std::vector<std::byte> Out(const SlotMemory& slots) {
+    if (!device_) return {slots.data(), slots.data() + kBytes};
     std::vector<std::byte> bytes(kBytes);
     if (!Entered([&] { return out_(bytes.data(), reinterpret_cast<uint64_t>(slots.data()), bytes.size()); }))
       bytes.clear();
@@ -148,15 +152,19 @@ Result<std::string> ByAnyDevice(const SlotMemory& from, const SlotMemory& to) {
   return std::string();
 }
 
-Status Run() {
-  auto device = CudaDevice::Open(0);
-  if (!device) return tl::unexpected(std::move(device).error());
-  Copies copies(*device);
-  SlotBudget budget(4 * kBytes, *device);
+Status Run(bool on_gpu) {
+  std::shared_ptr<CudaDevice> gpu;
+  if (on_gpu) {
+    auto device = CudaDevice::Open(0);
+    if (!device) return tl::unexpected(std::move(device).error());
+    gpu = std::move(*device);
+  }
+  Copies copies(gpu);
+  SlotBudget budget(4 * kBytes, gpu);
   auto from = SlotMemory::Take(budget, kBytes), to = SlotMemory::Take(budget, kBytes);
   if (!from) return tl::unexpected(std::move(from).error());
   if (!to) return tl::unexpected(std::move(to).error());
-  if (from->kind() != SlotKind::kGpu || to->kind() != SlotKind::kGpu) {
+  if (on_gpu && budget.used(SlotKind::kGpu) != budget.used()) {
     return tl::unexpected(Wrong("slots are in host memory: " + budget.why_host()));
   }
   const auto bytes = Pattern(1);
@@ -170,16 +178,21 @@ Status Run() {
   auto by = ByAnyDevice(*from, *to);
   if (!by) return tl::unexpected(std::move(by).error());
   if (!by->empty() && copies.Out(*to) != bytes) return tl::unexpected(Wrong(*by + " has carried other bytes"));
-  printf("{\"slots_bytes\":%zu,\"exported\":\"dma-buf\",\"loopback\":\"right\",\"verbs_device\":\"%s\"}\n",
-         budget.used(SlotKind::kGpu), by->c_str());
+  printf("{\"slots_bytes\":%zu,\"memory\":\"%s\",\"loopback\":\"right\",\"verbs_device\":\"%s\"}\n", budget.used(),
+         on_gpu ? "gpu, exported as dma-buf" : "host", by->c_str());
   return {};
 }
 
 }  // namespace
 }  // namespace relay
 
-int main() {
-  const relay::Status done = relay::Run();
+int main(int argc, char** argv) {
+  const bool host = argc == 2 && std::strcmp(argv[1], "--host") == 0;
+  if (argc > 1 && !host) {
+    fprintf(stderr, "usage: gpu_slots [--host]\n");
+    return 2;
+  }
+  const relay::Status done = relay::Run(!host);
   if (!done) fprintf(stderr, "gpu_slots: %s\n", done.error().what.c_str());
   return done ? 0 : 1;
 }
