@@ -166,9 +166,11 @@ TEST_F(DeclaredRdma, NicsWithoutRdmaOrWithoutAPlaceAreOneDeviceForNccl) {
 }
 
 TEST_F(DeclaredRdma, TheAgentSaysWhetherRdmaReachesAllNodes) {
-  const auto welcome_of = [&](const fabric::Fabric& fabric) {
+  const auto welcome_of = [&](const fabric::Fabric& fabric, std::optional<TimePoint> found = {}) {
     AgentOptions options = OptionsFor(fabric, 1);
     options.node.verbs_roots = tree_.roots();
+    options.node.declared = !found;
+    options.node.settled = found.value_or(TimePoint{});
     Start(options);
     auto welcome = ClientOf("B")->welcome();
     Kill("B");
@@ -178,6 +180,10 @@ TEST_F(DeclaredRdma, TheAgentSaysWhetherRdmaReachesAllNodes) {
   EXPECT_EQ(welcome.rdma_reach, control::RdmaReach::kAll);
   ASSERT_EQ(welcome.verbs.size(), 2u);
   EXPECT_EQ(welcome.verbs[1].name, "mlx5_1");
+
+  const TimePoint now = clock_.Now();
+  EXPECT_EQ(welcome_of(chain_, now).rdma_reach, control::RdmaReach::kUnsettled) << "others may be found any moment";
+  EXPECT_EQ(welcome_of(chain_, now - std::chrono::hours(1)).rdma_reach, control::RdmaReach::kAll);
 
   fabric::Fabric half = chain_;  // a far link that is none
   half.nodes.push_back({103, "D", {{"lo", {*SocketAddress::Parse("127.9.9.9")}, 1000, PortKind::kTcp}}});
