@@ -22,7 +22,8 @@ class FlushPair {
   // Reads one byte of memory that is registered on this device. The caller asked HasRoom, and keeps the registration
   // until the read is done.
   Status Start(Remote from);
-  // Reads started, and how many of them are done, in their order. An error is the end of the pair.
+  // Reads started, and how many of them are done, in their order. An error is the end of the pair: a read that failed,
+  // or a device that is gone and would never finish one.
   uint64_t started() const { return started_; }
   Result<uint64_t> Done();
 
@@ -32,12 +33,13 @@ class FlushPair {
   void TakeEvents() { queue_pair_->TakeEvents(); }
 
  private:
-  FlushPair(WindowMemory sink, std::unique_ptr<QueuePair> queue_pair)
-      : sink_(std::move(sink)), queue_pair_(std::move(queue_pair)) {}
+  FlushPair(std::shared_ptr<Device> device, WindowMemory sink, std::unique_ptr<QueuePair> queue_pair)
+      : device_(std::move(device)), sink_(std::move(sink)), queue_pair_(std::move(queue_pair)) {}
 
+  const std::shared_ptr<Device> device_;
   WindowMemory sink_;                      // where the bytes go that nobody wants
   std::unique_ptr<QueuePair> queue_pair_;  // goes first
-  uint64_t started_ = 0, done_ = 0;
+  uint64_t started_ = 0, done_ = 0, waited_ = 0;
   std::array<Completion, 16> completions_;
 };
 

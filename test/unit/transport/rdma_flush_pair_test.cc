@@ -112,6 +112,21 @@ TEST(RdmaFlushPair, AReadThatFailsIsASentence) {
   EXPECT_THAT(done.error().what, HasSubstr("a port 1"));
 }
 
+TEST(RdmaFlushPair, ADeviceThatIsGoneEndsTheWaiting) {
+  fake::FakeVerbs fake(fake::FakeVerbs::Pump::kManual);
+  fake.AddLink("a", "b");
+  auto device = fake::OpenDevice(fake, "a");
+  auto flush = FlushPair::Make(device, kTimeout);
+  ASSERT_TRUE(flush);
+  fake::Registered memory(*device, 4096);
+  ASSERT_TRUE((*flush)->Start({reinterpret_cast<uint64_t>(memory.bytes.data()), memory.memory->remote_key()}));
+  fake.RaisePortEvent({"a"}, IBV_EVENT_DEVICE_FATAL);
+  Result<uint64_t> done = 0;
+  for (int looks = 0; done && looks < 5000; ++looks) done = (*flush)->Done();
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().what, HasSubstr("a"));
+}
+
 TEST(RdmaFlushPair, EveryCallThatFailsIsAnErrorThatLeavesNothing) {
   for (uint64_t nth = 1;; ++nth) {
     fake::FakeVerbs fake;
