@@ -64,6 +64,17 @@ struct DeviceInfo {
   std::string pci_path;  // empty: not offered
   uint32_t speed_mbit = 0;
 };
+// A port of a verbs device.
+struct VerbsDevice {
+  std::string name;  // "mlx5_0"
+  uint16_t port = 1;
+};
+// Whether paths from this node to all others of the fabric are RDMA from end to end.
+enum class RdmaReach : uint8_t {
+  kNo,
+  kUnsettled,  // to all that are known so far, but the fabric has just changed: ask again in a moment
+  kAll,
+};
 struct Welcome {
   uint16_t version = kVersion;  // spoken from here on
   std::string build;
@@ -74,6 +85,9 @@ struct Welcome {
   bool auto_started = false;
   std::vector<DeviceInfo> devices;            // at least one
   std::vector<SocketAddress> addresses = {};  // of the agent, for handles
+  // Since version 2; of an older agent kNo and none.
+  RdmaReach rdma_reach = RdmaReach::kNo;
+  std::vector<VerbsDevice> verbs = {};  // that circuits of this node may begin or end at
 };
 // In the course of a Connect, with its request number, perhaps more than once: the path begins at this device, whose
 // queue pair the client makes. Without an answer in time the circuit goes on without RDMA.

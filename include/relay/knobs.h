@@ -39,6 +39,12 @@
     "largest message sent before its receive is posted")                            \
   K(rdma,            Text,    "auto",  0,    4,        "NCCL_RELAY_RDMA",            \
     "auto: RDMA over the ports that a verbs device is behind; off: TCP alone")      \
+  K(gdr,             Text,    "auto",  0,    4,        "NCCL_RELAY_GDR",             \
+    "auto: GPU memory is offered to devices where every node is reached by RDMA; off: host memory alone") \
+  K(staging,         Text,    "host",  0,    4,        "NCCL_RELAY_STAGING",         \
+    "where relayed RDMA payload passes through: host memory, or gpu")               \
+  K(registered,      Bytes,   "1G",    4194304, 1099511627776, "NCCL_RELAY_REGISTERED", \
+    "most memory that an agent registers for relayed RDMA payload")                 \
   K(agent,           Text,    "auto",  0,    4,        "NCCL_RELAY_AGENT",           \
     "auto: start an agent when none answers; off: never")                           \
   K(agent_log,       Text,    "",      0,    4096,     "NCCL_RELAY_AGENT_LOG",       \

@@ -4,6 +4,7 @@
 
 #include "agent/refusal.h"
 #include "base/log.h"
+#include "transport/rdma/memlock.h"
 
 namespace relay::agent {
 namespace {
@@ -15,10 +16,10 @@ constexpr size_t kReserved = 160;
 
 // Between two looks whether the last circuit has ended.
 constexpr Duration kDrainPause = std::chrono::milliseconds(50);
+// A discovered fabric that has not changed for so long is whole: neighbours find each other by a burst of hellos.
+constexpr Duration kSettling = std::chrono::seconds(2);
 constexpr Duration kSurveyPatience = std::chrono::milliseconds(800);
 // An answer is text of many packets; a node's part of a survey is one message.
-// Registered for payload that is relayed by RDMA: some 300 circuits.
-constexpr size_t kRelayedMemory = size_t{1} << 30;
 constexpr size_t kMostFlows = size_t{1} << 20, kMostSurveyed = 30000;
 
 std::string DescribeDeclared(const LocalNode& node) {
@@ -28,6 +29,24 @@ std::string DescribeDeclared(const LocalNode& node) {
     if (!line.empty()) out += "\n" + line;
   }
   return out;
+}
+
+// The first GPU that CUDA shows: which one that is, CUDA_VISIBLE_DEVICES says.
+SlotBudget MakeSlotBudget(const AgentOptions& options) {
+  if (!options.gpu_slots) return SlotBudget(options.registered);
+  auto gpu = CudaDevice::Open(0, options.cuda);
+  SlotBudget out(options.registered, gpu ? *gpu : nullptr);
+  if (!gpu) out.GiveUpGpu(gpu.error().what);
+  return out;
+}
+
+// Before the first circuit fails for it.
+void CheckLockedMemory(const LocalNode& node, size_t registered) {
+  const bool rdma = std::any_of(node.verbs.begin(), node.verbs.end(), [](const PortVerbs& v) { return v.port; });
+  if (!rdma) return;
+  // With the devices of both hops.
+  const Status enough = transport::rdma::CheckMemlock(2 * registered, transport::rdma::LockableBytes());
+  if (!enough) RELAY_WARN("relaying may end up without RDMA: %s", enough.error().what.c_str());
 }
 
 // Says aloud what a declared port lacks.
@@ -56,7 +75,7 @@ Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
       clients_(loop, std::move(socket), [this] { return MakeWelcome(); }, budget_, counters_,
                {[this](ClientId id, control::Packet packet) { OnPacket(id, std::move(packet)); },
                 [this](ClientId id) { OnGone(id); }}),
-      relay_(loop, counters_, kRelayedMemory),
+      relay_(loop, counters_, MakeSlotBudget(options_)),
       flows_(loop.clock()),
       services_{loop_,
                 node_,
@@ -88,6 +107,7 @@ Agent::~Agent() { loop_.Cancel(idle_timer_); }
 Result<std::unique_ptr<Agent>> Agent::Start(EventLoop& loop, AgentOptions options, ControlSocket socket) {
   std::unique_ptr<Agent> agent(new Agent(loop, std::move(options), std::move(socket)));
   RELAY_TRY(agent->options_.discover ? agent->StartDiscovered() : agent->StartDeclared());
+  CheckLockedMemory(agent->node_, agent->options_.registered);
   RELAY_TRY(agent->clients_.Start());
   if (agent->options_.auto_started) agent->WatchIdle();
   return agent;
@@ -121,7 +141,23 @@ relay::Status Agent::StartDiscovered() {
   return acceptor_.Follow(live_->Doors());
 }
 
-control::Welcome Agent::MakeWelcome() const {
+control::RdmaReach Agent::RdmaReach() {
+  using Reach = control::RdmaReach;
+  bool rdma = false;
+  for (size_t port = 0; port < node_.interfaces.size(); ++port) rdma = rdma || node_.VerbsOf(port);
+  if (!rdma) return Reach::kNo;
+  if (!node_.declared && loop_.clock().Now() < node_.settled + kSettling) return Reach::kUnsettled;
+  // A path to oneself is no device's: with nobody else there is nothing that RDMA reaches.
+  if (node_.fabric.nodes.size() < 2) return Reach::kNo;
+  for (size_t other = 0; other < node_.fabric.nodes.size(); ++other) {
+    if (other == node_.self) continue;
+    const auto path = paths_.To(node_.fabric, other);
+    if (!path || !path->rdma) return Reach::kNo;
+  }
+  return Reach::kAll;
+}
+
+control::Welcome Agent::MakeWelcome() {
   control::Welcome welcome;
   welcome.build = RELAY_VERSION;
   welcome.node = node_.node().id;
@@ -131,6 +167,10 @@ control::Welcome Agent::MakeWelcome() const {
   welcome.auto_started = options_.auto_started;
   welcome.devices = DevicesOf(node_);
   if (live_) welcome.addresses = live_->Reachable();
+  welcome.rdma_reach = RdmaReach();
+  for (size_t port = 0; port < node_.interfaces.size(); ++port) {
+    if (const auto verbs = node_.VerbsOf(port)) welcome.verbs.push_back({verbs->device, verbs->port});
+  }
   return welcome;
 }
 

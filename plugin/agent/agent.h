@@ -24,8 +24,11 @@ struct AgentOptions {
   std::optional<LiveFabric::Options> discover;
   std::shared_ptr<const Key> key;
   Duration linger = std::chrono::seconds(30);
-  bool auto_started = false;  // ends after lingering without a client or a circuit
-  size_t descriptors = 1024;  // it may have open at once
+  bool auto_started = false;            // ends after lingering without a client or a circuit
+  size_t descriptors = 1024;            // it may have open at once
+  size_t registered = size_t{1} << 30;  // bytes of payload slots that may be registered for relaying by RDMA
+  bool gpu_slots = false;               // in a GPU's memory, where that can be
+  const Cuda* cuda = nullptr;           // the driver; null: libcuda
 };
 
 class Agent {
@@ -53,7 +56,8 @@ class Agent {
   Agent(EventLoop& loop, AgentOptions options, ControlSocket socket);
   relay::Status StartDeclared();
   relay::Status StartDiscovered();
-  control::Welcome MakeWelcome() const;
+  control::Welcome MakeWelcome();
+  control::RdmaReach RdmaReach();
   std::string FlowsJson(size_t most_bytes);
   std::string WhyNotFound(NodeId node) const;
   void Survey(ClientId client, uint64_t request);

@@ -200,7 +200,9 @@ Status Serve(const Arguments& arguments, const StartMetrics& start_metrics, Stat
                        .key = *key,
                        .linger = knobs.linger,
                        .auto_started = arguments.auto_started,
-                       .descriptors = DescriptorLimit()};
+                       .descriptors = DescriptorLimit(),
+                       .registered = knobs.registered,
+                       .gpu_slots = knobs.staging == "gpu"};
   if (knobs.fabric.empty()) options.discover = DiscoverOptions(knobs, *key);
   auto agent = Agent::Start(loop, std::move(options), std::move(*socket));
   RELAY_TRY(agent);

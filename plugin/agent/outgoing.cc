@@ -83,13 +83,17 @@ void Outgoing::DialPath(const fabric::Path& path) {
   open_ = std::move(open);
   auto device = DeviceFor(path);
   if (!device) return Dial();
+  AskForQueuePair(std::move(*device));
+}
+
+void Outgoing::AskForQueuePair(control::Prepare where) {
   preparing_ = true;
   // A queue pair is made in milliseconds; what a process on a busy host cannot do in this time it may do over TCP.
-  const Duration patience = node.connect_timeout / 3;
+  const Duration patience = services_.node.connect_timeout / 3;
   timer_ = services_.loop.After(patience, [this, patience] {
     OnPrepared({{}, "the process did not make its queue pair within " + SecondsText(patience)});
   });
-  request_.prepare(std::move(*device));
+  request_.prepare(std::move(where));
 }
 
 // The device where the path begins, if devices carry it from end to end.
@@ -109,6 +113,7 @@ void Outgoing::OnPrepared(control::Prepared prepared) {
   if (open_.offer.empty() && !prepared.why_not.empty()) {
     note_ += (note_.empty() ? "" : "; ") + ("path " + path_ + " is used without RDMA: " + prepared.why_not);
   }
+  if (open_.route.empty()) return FindOwner();
   Dial();
 }
 
@@ -146,8 +151,17 @@ bool Outgoing::DialAnother(const RefusedMessage& refused) {
   return true;
 }
 
+// GPU memory is offered to devices where they reach all other nodes: then two processes of this one meet at a device.
 void Outgoing::OpenToSelf() {
-  path_ = services_.node.name();
+  const LocalNode& node = services_.node;
+  path_ = node.name();
+  open_ = MakeOpen();
+  for (size_t port = 0; port < node.interfaces.size() && !own_; ++port) own_ = node.VerbsOf(port);
+  if (!own_ || !request_.prepare) return FindOwner();
+  AskForQueuePair({own_->device, own_->port, 0});
+}
+
+void Outgoing::FindOwner() {
   timer_ = services_.loop.After(services_.node.connect_timeout, [this] {
     Finish(tl::unexpected(Refuse(services_.node, RefusedCode::kTimeout, Again::kMayHelp,
                                  "the receiving process on " + services_.node.name() + " did not answer in time")));
@@ -171,7 +185,12 @@ void Outgoing::HandFarEndTo(ClientId owner) {
                                         services_.node.name() + " cannot connect to itself: " + why)));
   }
   near_ = std::move(ends->near);
-  session->Send({0, control::Arrived{MakeOpen(), path_, {}}}, std::move(ends->far));
+  control::Arrived arrived{open_, path_, {}};
+  if (own_ && !open_.offer.empty()) {
+    arrived.device = own_->device;
+    arrived.device_port = own_->port;
+  }
+  session->Send({0, std::move(arrived)}, std::move(ends->far));
 }
 
 void Outgoing::ReadOpened() {
@@ -180,7 +199,7 @@ void Outgoing::ReadOpened() {
   if (progress && reader_.type() == SetupType::kOpened) {
     if (auto opened = DecodeOpened(reader_.body()); opened && opened->name == connect_.name) {
       services_.loop.Forget(near_.get());
-      return Finish(Opened{std::move(near_), {std::move(*opened), path_, {}}});
+      return Finish(Opened{std::move(near_), {std::move(*opened), path_, note_}});
     }
   }
   if (progress && reader_.type() == SetupType::kRefused) {

@@ -46,7 +46,9 @@ class Outgoing {
   void Dial();
   void OnDialled(HopDialer::Outcome outcome);
   bool DialAnother(const RefusedMessage& refused);
+  void AskForQueuePair(control::Prepare where);
   void OpenToSelf();
+  void FindOwner();
   void HandFarEndTo(ClientId owner);
   void ReadOpened();
   OpenMessage MakeOpen() const;
@@ -65,6 +67,7 @@ class Outgoing {
   std::unique_ptr<HopDialer> dialer_;
   // A path to oneself:
   std::unique_ptr<OwnerSearch> search_;
+  std::optional<VerbsPort> own_;  // that reaches itself
   Fd near_;
   SetupReader reader_;
   EventLoop::TimerId timer_ = 0;

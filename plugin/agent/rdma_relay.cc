@@ -18,15 +18,13 @@ constexpr Duration kJudging = std::chrono::seconds(1);
 
 }  // namespace
 
-RdmaRelay::RdmaRelay(Tools tools, bool last, SlotMemory memory, std::shared_ptr<rdma::Memory> on_near,
-                     std::shared_ptr<rdma::Memory> on_far, std::unique_ptr<Channel> near, std::unique_ptr<Channel> far)
+RdmaRelay::RdmaRelay(Tools tools, bool last, Slots slots, std::unique_ptr<Channel> near, std::unique_ptr<Channel> far)
     : tools_(tools),
       last_(last),
-      memory_(std::move(memory)),
-      on_near_(std::move(on_near)),
-      on_far_(std::move(on_far)),
+      slots_(std::move(slots)),
       near_(std::move(near)),
       far_(std::move(far)),
+      arrived_(kSlots),
       forward_(kSlots),
       back_(kControlSlots),
       forward_bytes_(kSlots),
@@ -45,25 +43,35 @@ Result<std::unique_ptr<RdmaRelay>> RdmaRelay::Make(Tools tools, const Ports& por
   if (!near_device) return tl::unexpected(std::move(near_device).error());
   auto far_device = rdma::Device::Open(ports.far.device, ports.far.port, tools.verbs);
   if (!far_device) return tl::unexpected(std::move(far_device).error());
-  auto memory = SlotMemory::Take(tools.budget, size_t{kSlots} * kSlotBytes);
-  if (!memory) {
-    return Fail(ErrorCode::kSystem, "its slots take all " + std::to_string(tools.budget.limit() >> 20) +
-                                        " MiB that it may register for relaying");
-  }
-  auto on_near = (*near_device)->Register(memory->data(), memory->size());
-  if (!on_near) return tl::unexpected(std::move(on_near).error());
-  auto on_far = (*far_device)->Register(memory->data(), memory->size());
-  if (!on_far) return tl::unexpected(std::move(on_far).error());
+  auto slots = MakeSlots(tools.budget, **near_device, **far_device);
+  if (!slots) return tl::unexpected(std::move(slots).error());
   auto near = Channel::Make(*near_device, {.slots = kSlots, .sends = kSends, .hop_timeout = ports.hop_timeout},
-                            {memory->data(), kSlotBytes}, (*on_near)->local_key());
+                            {slots->memory.data(), kSlotBytes}, slots->on_near->local_key());
   if (!near) return tl::unexpected(std::move(near).error());
   auto far = Channel::Make(*far_device, {.slots = kControlSlots, .sends = kSends, .hop_timeout = ports.hop_timeout});
   if (!far) return tl::unexpected(std::move(far).error());
   RELAY_TRY((*near)->Accept(offer, addresses.near, addresses.far));
-  std::unique_ptr<RdmaRelay> relay(new RdmaRelay(tools, ports.last, std::move(*memory), std::move(*on_near),
-                                                 std::move(*on_far), std::move(*near), std::move(*far)));
+  std::unique_ptr<RdmaRelay> relay(
+      new RdmaRelay(tools, ports.last, std::move(*slots), std::move(*near), std::move(*far)));
   RELAY_TRY(relay->RegisterHeaders(**near_device, **far_device));
+  if (relay->slots_.memory.kind() == SlotKind::kGpu) {
+    auto flush = rdma::FlushPair::Make(*near_device, ports.hop_timeout);
+    if (!flush) return tl::unexpected(std::move(flush).error());
+    relay->flush_ = std::move(*flush);
+  }
   return relay;
+}
+
+// Where a device does not take the GPU's memory, it is the host's from then on.
+Result<RdmaRelay::Slots> RdmaRelay::MakeSlots(SlotBudget& budget, rdma::Device& near, rdma::Device& far) {
+  auto memory = SlotMemory::Take(budget, size_t{kSlots} * kSlotBytes);
+  if (!memory) return tl::unexpected(std::move(memory).error());
+  auto on_near = memory->RegisterOn(near);
+  auto on_far = on_near ? memory->RegisterOn(far) : on_near;
+  if (on_far) return Slots{std::move(*memory), std::move(*on_near), std::move(*on_far)};
+  if (memory->kind() != SlotKind::kGpu) return tl::unexpected(std::move(on_far).error());
+  budget.GiveUpGpu(on_far.error().what);
+  return MakeSlots(budget, near, far);
 }
 
 Status RdmaRelay::RegisterHeaders(rdma::Device& near, rdma::Device& far) {
@@ -131,15 +139,31 @@ void RdmaRelay::GiveUp(const Error& error) {
 }
 
 Result<bool> RdmaRelay::Pump() {
-  auto forward = Take(*near_, *far_, forward_, forward_bytes_);
+  auto forward = Take(*near_, *far_, flush_ ? arrived_ : forward_, forward_bytes_);
   if (!forward) return forward;
   auto back = Take(*far_, *near_, back_, back_bytes_);
   if (!back) return back;
+  if (flush_) RELAY_TRY(FlushArrived());
   RELAY_TRY(SendForward());
   RELAY_TRY(SendBack());
   RELAY_TRY(near_->Ring());
   RELAY_TRY(far_->Ring());
-  return *forward || *back;
+  return *forward || *back || flushing_ != 0;
+}
+
+// Completions are in host memory and tell nothing of what is still on its way to the GPU's, which the far device would
+// read by another way. The near device's own read does: one at a time, each for all that had arrived before it.
+Status RdmaRelay::FlushArrived() {
+  auto done = flush_->Done();
+  if (!done) return tl::unexpected(std::move(done).error());
+  if (*done != flush_->started()) return {};
+  for (; flushing_ != 0; --flushing_) {
+    forward_.Push(arrived_.front());
+    arrived_.Pop();
+  }
+  if (arrived_.empty()) return {};
+  flushing_ = arrived_.size();
+  return flush_->Start({reinterpret_cast<uint64_t>(near_->payload(arrived_.front())), slots_.on_near->remote_key()});
 }
 
 // What `from` has: packets for `to`, and slots of `to` that have left through it. True: there was something.
@@ -168,7 +192,7 @@ Result<bool> RdmaRelay::Take(Channel& from, Channel& to, Queue& queue, std::vect
 Status RdmaRelay::SendForward() {
   while (!forward_.empty() && (last_ ? far_->MayWrite() : far_->MaySend())) {
     const uint32_t slot = forward_.front();
-    const rdma::Piece payload{near_->payload(slot), forward_bytes_[slot], on_far_->local_key()};
+    const rdma::Piece payload{near_->payload(slot), forward_bytes_[slot], slots_.on_far->local_key()};
     if (last_) {
       using Header = std::span<const std::byte, rdma::kPacketBytes>;
       auto packet = rdma::DecodePacket(Header(near_->header(slot), rdma::kPacketBytes));

@@ -13,6 +13,7 @@
 #include "agent/verbs_port.h"
 #include "base/event_loop.h"
 #include "relay/counters.h"
+#include "transport/rdma/flush_pair.h"
 #include "transport/rdma/packet_channel.h"
 
 namespace relay::agent {
@@ -55,6 +56,7 @@ class RdmaRelay {
    public:
     explicit Queue(size_t slots) : slots_(slots) {}
     bool empty() const { return begin_ == end_; }
+    size_t size() const { return end_ - begin_; }
     uint32_t front() const { return slots_[begin_ % slots_.size()]; }
     void Push(uint32_t slot) { slots_[end_++ % slots_.size()] = slot; }
     void Pop() { ++begin_; }
@@ -65,9 +67,14 @@ class RdmaRelay {
   };
   using Channel = transport::rdma::PacketChannel;
 
-  RdmaRelay(Tools tools, bool last, SlotMemory memory, std::shared_ptr<transport::rdma::Memory> on_near,
-            std::shared_ptr<transport::rdma::Memory> on_far, std::unique_ptr<Channel> near,
-            std::unique_ptr<Channel> far);
+  // Of payload, with the keys of both devices for it.
+  struct Slots {
+    SlotMemory memory;
+    std::shared_ptr<transport::rdma::Memory> on_near, on_far;
+  };
+
+  RdmaRelay(Tools tools, bool last, Slots slots, std::unique_ptr<Channel> near, std::unique_ptr<Channel> far);
+  static Result<Slots> MakeSlots(SlotBudget& budget, transport::rdma::Device& near, transport::rdma::Device& far);
   Status RegisterHeaders(transport::rdma::Device& near, transport::rdma::Device& far);
   void OnEvents();
   void Look();
@@ -76,18 +83,21 @@ class RdmaRelay {
   void GiveUp(const Error& error);
   Result<bool> Pump();
   Result<bool> Take(Channel& from, Channel& to, Queue& queue, std::vector<uint32_t>& bytes);
+  Status FlushArrived();
   Status SendForward();
   Status SendBack();
 
   Tools tools_;
   const bool last_;
-  SlotMemory memory_;
-  // Keys of the same memory on the device it leaves by.
-  std::shared_ptr<transport::rdma::Memory> on_near_, on_far_, near_headers_on_far_, far_headers_on_near_;
-  std::unique_ptr<Channel> near_, far_;  // go first
-  Queue forward_, back_;
-  std::vector<uint32_t> forward_bytes_, back_bytes_;  // payload in each slot
-  size_t held_ = 0;                                   // slots with a packet that has not left
+  Slots slots_;
+  // Keys of headers on the device they leave by.
+  std::shared_ptr<transport::rdma::Memory> near_headers_on_far_, far_headers_on_near_;
+  std::unique_ptr<Channel> near_, far_;                // go first
+  std::unique_ptr<transport::rdma::FlushPair> flush_;  // of the near device; null: the slots are in host memory
+  Queue arrived_, forward_, back_;                     // arrived_: what has to be flushed before it is forwarded
+  size_t flushing_ = 0;                                // of arrived_, those that the read under way flushes
+  std::vector<uint32_t> forward_bytes_, back_bytes_;   // payload in each slot
+  size_t held_ = 0;                                    // slots with a packet that has not left
   TimePoint moved_{};
   EventLoop::PollerId looking_ = 0;  // 0: the devices' events are waited for
   EventLoop::TimerId judging_ = 0;

@@ -10,14 +10,15 @@ namespace relay::agent {
 
 class Relay {
  public:
-  // `slot_bytes`: most memory that is registered for payload relayed by RDMA.
-  Relay(EventLoop& loop, Counters& counters, size_t slot_bytes)
-      : loop_(loop), counters_(counters), slots_(slot_bytes) {}
+  // `slots`: what may be registered for payload relayed by RDMA.
+  Relay(EventLoop& loop, Counters& counters, SlotBudget slots)
+      : loop_(loop), counters_(counters), slots_(std::move(slots)) {}
 
   // `rdma`: where devices carry the messages, beside these sockets; null: the sockets do.
   void Join(RelayedCircuit::Facts facts, RelayedCircuit::Sides sides, Budget::Lease lease,
             std::unique_ptr<RdmaRelay> rdma = nullptr);
   SlotBudget& slots() { return slots_; }
+  const SlotBudget& slots() const { return slots_; }
   size_t size() const { return circuits_.size(); }
   const std::map<uint64_t, std::unique_ptr<RelayedCircuit>>& circuits() const { return circuits_; }
 

@@ -18,8 +18,9 @@ namespace {
 
 constexpr size_t kMostBytes = 16 << 20;
 // The knobs that are an agent's; the others are the plugin's.
-constexpr std::string_view kKnobs[] = {"fabric",          "socket",      "ifname", "peers", "key_file", "port",
-                                       "connect_timeout", "hop_timeout", "linger", "log",   "rdma"};
+constexpr std::string_view kKnobs[] = {"fabric", "socket",          "ifname",      "peers",  "key_file",
+                                       "port",   "connect_timeout", "hop_timeout", "linger", "log",
+                                       "rdma",   "staging",         "registered"};
 constexpr std::string_view kOthers[] = {"metrics", "drain_timeout", "serve"};
 
 std::string Variable(std::string_view key) {

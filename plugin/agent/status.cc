@@ -97,6 +97,15 @@ std::string PortsJson(const LocalNode& node) {
   return out.Whole();
 }
 
+std::string RegisteredJson(const SlotBudget& slots) {
+  JsonObject out;
+  out.Number("bytes", slots.used()).Number("limit", slots.limit());
+  out.Number("host", slots.used(SlotKind::kHost)).Number("huge", slots.used(SlotKind::kHuge));
+  out.Number("gpu", slots.used(SlotKind::kGpu)).Text("staging", slots.gpu() ? "gpu" : "host");
+  if (!slots.why_host().empty()) out.Text("why_host", slots.why_host());
+  return out.Whole();
+}
+
 std::string FabricJson(const LocalNode& node, TimePoint now) {
   JsonObject out;
   out.Text("name", node.fabric.name).Flag("declared", node.declared);
@@ -123,6 +132,7 @@ std::string Agent::Status() const {
   out.Number("tokens", tokens_.size()).Number("half_open", desk_.half_open()).Number("relayed", relay_.size());
   out.Raw("ends", ends.Whole()).Raw("circuits", CircuitsJson(relay_));
   out.Raw("counters", CountersJson(counters_)).Raw("limits", limits.Whole());
+  out.Raw("registered", RegisteredJson(relay_.slots()));
   if (live_) out.Text("discovery", live_->Describe());
   return out.Whole();
 }

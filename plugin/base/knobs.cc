@@ -112,6 +112,12 @@ Status CheckWords(const Knobs& knobs) {
   if (knobs.rdma != "auto" && knobs.rdma != "off") {
     return Fail(ErrorCode::kUsage, "NCCL_RELAY_RDMA='" + knobs.rdma + "' is neither auto nor off");
   }
+  if (knobs.gdr != "auto" && knobs.gdr != "off") {
+    return Fail(ErrorCode::kUsage, "NCCL_RELAY_GDR='" + knobs.gdr + "' is neither auto nor off");
+  }
+  if (knobs.staging != "host" && knobs.staging != "gpu") {
+    return Fail(ErrorCode::kUsage, "NCCL_RELAY_STAGING='" + knobs.staging + "' is neither host nor gpu");
+  }
   if (knobs.log != "warn" && knobs.log != "info" && knobs.log != "trace") {
     return Fail(ErrorCode::kUsage, "NCCL_RELAY_LOG='" + knobs.log + "' is none of warn, info, trace");
   }

@@ -1,6 +1,7 @@
 #include "comm/agent_link.h"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <utility>
 
@@ -12,6 +13,9 @@ namespace {
 
 // One attempt to come back; the service thread has streams to attend to.
 constexpr Duration kRecoverAttempt = std::chrono::seconds(2);
+// A fabric that changes for longer than this counts as one that RDMA does not reach as a whole.
+constexpr Duration kReachPatience = std::chrono::seconds(10);
+constexpr useconds_t kReachPause = 100'000;  // microseconds
 
 control::ClientOptions OptionsOf(const Knobs& knobs, Duration deadline) {
   return {.socket = knobs.socket,
@@ -34,6 +38,18 @@ Status AgentLink::Start() {
   welcome_ = client_->welcome();
   if (welcome_.devices.empty()) return Fail(ErrorCode::kUsage, "the agent offers no device");
   return {};
+}
+
+void AgentLink::AwaitReach() {
+  const TimePoint deadline = clock_.Now() + kReachPatience;
+  while (welcome_.rdma_reach == control::RdmaReach::kUnsettled && clock_.Now() < deadline) {
+    usleep(kReachPause);
+    auto client = control::Client::Connect(OptionsOf(knobs_, knobs_.connect_timeout), clock_);
+    if (!client) return;  // the link that is there goes on
+    std::lock_guard lock(mutex_);
+    client_ = std::move(*client);
+    welcome_ = client_->welcome();
+  }
 }
 
 pid_t AgentLink::agent_pid() const {

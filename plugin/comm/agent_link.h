@@ -18,6 +18,9 @@ class AgentLink {
 
   // Connects to the agent or starts one; blocks up to the connect timeout.
   Status Start();
+  // Before anything else is asked: a fresh agent has not met all nodes yet. Waits for a welcome that says whether RDMA
+  // reaches them all, but not long; afterwards welcome() is the newest.
+  void AwaitReach();
   // As of Start; a replaced agent of the same fabric says the same.
   const control::Welcome& welcome() const { return welcome_; }
   pid_t agent_pid() const;

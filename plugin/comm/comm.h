@@ -4,8 +4,10 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "base/clock.h"
+#include "comm/flush.h"
 #include "relay/result.h"
 #include "relay/setup.h"
 #include "stream/stream.h"
@@ -14,12 +16,14 @@
 namespace relay::comm {
 
 // The kinds of pointers NCCL registers, as it numbers them.
-inline constexpr int kHostPointer = 0x1;
+inline constexpr int kHostPointer = 0x1, kCudaPointer = 0x2, kDmaBufPointer = 0x4;
 
 struct MemoryRegion {
   std::byte* data = nullptr;
   size_t size = 0;
-  std::shared_ptr<transport::rdma::Memory> memory{};  // null: no device moves the messages of this comm
+  // On each device that moves the messages of this comm, in the order of its lane's stripes; empty: none does.
+  std::vector<std::shared_ptr<transport::rdma::Memory>> memory{};
+  bool gpu = false;  // what a device writes there has to be flushed
 };
 
 class Context;
@@ -29,14 +33,21 @@ class Comm {
  public:
   enum class Kind : uint8_t { kSend, kRecv };
 
-  // `device`: the one that moves the messages; null: the socket carries them.
+  // `devices`: those that move the messages, one for each stripe of the lane; none: the socket carries them.
+  // `hop_timeout`: of reads that flush.
   Comm(Kind kind, Context& context, Token token, std::shared_ptr<stream::Stream> stream,
-       std::shared_ptr<transport::rdma::Device> device)
-      : kind_(kind), context_(context), token_(token), stream_(std::move(stream)), device_(std::move(device)) {}
+       std::vector<std::shared_ptr<transport::rdma::Device>> devices, Duration hop_timeout)
+      : kind_(kind),
+        context_(context),
+        token_(token),
+        stream_(std::move(stream)),
+        devices_(std::move(devices)),
+        hop_timeout_(hop_timeout) {}
 
   // GPU memory only where a device moves the messages. The region lives until Deregister or the comm's end. Any thread.
   Result<MemoryRegion*> Register(void* data, size_t size, int pointer_kind);
-  // GPU memory behind a descriptor, which stays the caller's.
+  // GPU memory behind a descriptor, which stays the caller's and may be closed at once: the registration keeps the
+  // buffer.
   Result<MemoryRegion*> RegisterDmaBuf(void* data, size_t size, uint64_t offset, int fd);
   // Afterwards nothing of this process touches the memory for this comm; nullptr is fine.
   void Deregister(MemoryRegion* region);
@@ -44,21 +55,27 @@ class Comm {
   // isend and irecv. nullptr: not now, try later.
   Result<stream::Request*> Post(void* data, size_t size, MemoryRegion* region, bool in_order);
 
+  // iflush: what has arrived in the region so far is visible to the GPU when the request is done. nullptr: nothing is
+  // to be flushed, of host memory or without a byte.
+  Result<stream::Request*> PostFlush(void* data, size_t size, MemoryRegion* region);
+
   Context& context() { return context_; }
   Kind kind() const { return kind_; }
   const Token& token() const { return token_; }
   stream::Stream& stream() { return *stream_; }
 
  private:
-  MemoryRegion* Keep(MemoryRegion region);
+  Result<MemoryRegion*> Keep(MemoryRegion region);
 
   const Kind kind_;
   Context& context_;
   const Token token_;
   const std::shared_ptr<stream::Stream> stream_;  // shared with the service, which drives it on as a remnant
-  const std::shared_ptr<transport::rdma::Device> device_;
+  const std::vector<std::shared_ptr<transport::rdma::Device>> devices_;
+  const Duration hop_timeout_;
   std::mutex mutex_;
   std::list<MemoryRegion> regions_;
+  std::unique_ptr<Flush> flush_;  // of a receive comm, from its first GPU memory on; goes first
 };
 
 // Its token outlives it: it goes on to the receive comm.

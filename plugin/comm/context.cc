@@ -52,12 +52,24 @@ Status Context::Start() {
   RELAY_TRY(link_.Start());
   RELAY_TRY(service_.Start());
   const control::Welcome& w = welcome();
-  PublishDevices(w);
+  PublishDevices(w, OfferGpuMemory());
   WatchAgent();
   const std::string fabric = w.agreement == 0 ? "discovered" : "declared, " + HexText(w.agreement);
   RELAY_INFO("nccl-relay %s: node %s, agent pid %d on port %u, fabric %s", TheBuild().build.c_str(),
              w.node_name.c_str(), static_cast<int>(link_.agent_pid()), static_cast<unsigned>(w.port), fabric.c_str());
   for (const std::string& sentence : DoubleLibraries()) RELAY_WARN("%s", sentence.c_str());
+  return {};
+}
+
+// NCCL decides where its buffers are before it knows a peer, and a connection over TCP takes none of the GPU's: they
+// are offered to devices only where no connection can turn out so.
+GpuSupport Context::OfferGpuMemory() {
+  if (knobs_.gdr == "off") return {};
+  const GpuSupport support = FindGpuSupport(welcome().verbs);
+  if (!support.any()) return {};
+  link_.AwaitReach();
+  if (welcome().rdma_reach == control::RdmaReach::kAll) return support;
+  RELAY_INFO("GPU memory is not offered to devices: not every node is reached by RDMA from end to end");
   return {};
 }
 
@@ -185,7 +197,10 @@ Comm* Context::AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stre
                        std::shared_ptr<transport::rdma::Device> device) {
   stream->set_service(&service_);
   service_.Add(stream);
-  comms_.push_back(std::make_unique<Comm>(kind, *this, token, std::move(stream), std::move(device)));
+  std::vector<std::shared_ptr<transport::rdma::Device>> devices;
+  if (device) devices.push_back(std::move(device));
+  comms_.push_back(
+      std::make_unique<Comm>(kind, *this, token, std::move(stream), std::move(devices), knobs_.hop_timeout));
   return comms_.back().get();
 }
 

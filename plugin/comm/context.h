@@ -13,6 +13,7 @@
 #include "comm/agent_link.h"
 #include "comm/comm.h"
 #include "comm/connect_machine.h"
+#include "comm/gpu_support.h"
 #include "comm/handle.h"
 #include "comm/rdma_end.h"
 #include "comm/this_build.h"
@@ -53,6 +54,7 @@ class Context {
 
   Context(Knobs knobs, Life life);
   Status Start();
+  GpuSupport OfferGpuMemory();
   void WatchAgent();
   void FindAgent();
   Result<Comm*> Advance(Attempt& attempt);

@@ -32,7 +32,7 @@ Device MakeDevice(const control::Welcome& welcome, size_t index) {
 
 }  // namespace
 
-void PublishDevices(const control::Welcome& welcome) {
+void PublishDevices(const control::Welcome& welcome, const GpuSupport& gpu) {
   Table& table = TheTable();
   std::lock_guard lock(table.mutex);
   if (table.devices.empty()) {
@@ -41,6 +41,7 @@ void PublishDevices(const control::Welcome& welcome) {
     RELAY_WARN("the agent now offers %zu devices, NCCL was told %zu: restart the job to use them",
                welcome.devices.size(), table.devices.size());
   }
+  for (Device& device : table.devices) device.gpu = gpu;
 }
 
 int DeviceCount() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "comm/gpu_support.h"
 #include "relay/control.h"
 #include "relay/result.h"
 
@@ -14,10 +15,11 @@ struct Device {
   char* pci_path = nullptr;  // null: attached to no PCI device
   uint64_t guid = 0;
   int speed_mbit = 0;
+  GpuSupport gpu{};  // GPU memory that NCCL may register
 };
 
-// The first call fills the table; a later one with other devices changes nothing and says so.
-void PublishDevices(const control::Welcome& welcome);
+// The first call fills the table; a later one with other devices changes none and says so. `gpu` is always the newest.
+void PublishDevices(const control::Welcome& welcome, const GpuSupport& gpu);
 int DeviceCount();
 // nullopt: there is no such device.
 std::optional<Device> DeviceAt(int index);

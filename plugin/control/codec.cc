@@ -17,6 +17,7 @@ constexpr size_t kMaxNote = 1024;
 constexpr size_t kMaxPciPath = 256;
 constexpr size_t kMaxDevices = 64;
 constexpr size_t kMaxPath = 16 * 1024;
+constexpr uint16_t kFirstWithReach = 2;  // of the protocol's versions
 static_assert(kHeaderBytes + 4 + kSetupPrefixBytes + kMaxSetupBody + 2 + kMaxPath + 2 + kMaxNote + 2 + kMaxNameBytes +
                   2 <=
               kMaxPacket);
@@ -97,6 +98,30 @@ bool Get(ByteReader& in, Query& m) {
   return true;
 }
 
+void PutReach(ByteWriter& out, const Welcome& m) {
+  out.Put<uint16_t>(static_cast<uint16_t>(m.rdma_reach));
+  const size_t count = std::min(m.verbs.size(), kMaxDevices);
+  out.Put<uint16_t>(static_cast<uint16_t>(count));
+  for (size_t i = 0; i < count; ++i) {
+    out.PutString(m.verbs[i].name);
+    out.Put<uint16_t>(m.verbs[i].port);
+  }
+}
+bool GetReach(ByteReader& in, Welcome& m) {
+  const auto reach = in.Get<uint16_t>();
+  if (reach > static_cast<uint16_t>(RdmaReach::kAll)) return false;
+  m.rdma_reach = static_cast<RdmaReach>(reach);
+  const size_t count = in.Get<uint16_t>();
+  if (count > kMaxDevices) return false;
+  for (size_t i = 0; i < count && in.ok(); ++i) {
+    VerbsDevice device;
+    device.name = in.GetString(kMaxNameBytes);
+    device.port = in.Get<uint16_t>();
+    m.verbs.push_back(std::move(device));
+  }
+  return true;
+}
+
 void Put(ByteWriter& out, const Welcome& m) {
   out.Put<uint16_t>(m.version);
   out.PutString(m.build);
@@ -112,6 +137,7 @@ void Put(ByteWriter& out, const Welcome& m) {
     out.Put<uint32_t>(device.speed_mbit);
   }
   Put(out, m.addresses);
+  if (m.version >= kFirstWithReach) PutReach(out, m);
 }
 bool Get(ByteReader& in, Welcome& m) {
   m.version = in.Get<uint16_t>();
@@ -130,7 +156,7 @@ bool Get(ByteReader& in, Welcome& m) {
     device.speed_mbit = in.Get<uint32_t>();
     m.devices.push_back(std::move(device));
   }
-  return Get(in, m.addresses);
+  return Get(in, m.addresses) && (m.version < kFirstWithReach || GetReach(in, m));
 }
 
 // A set-up message travels inside a packet as it travels on a hop.

@@ -2,6 +2,6 @@
 
 namespace relay::control {
 
-const uint16_t kVersion = 1;
+const uint16_t kVersion = 2;
 
 }  // namespace relay::control

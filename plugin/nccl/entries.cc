@@ -136,6 +136,16 @@ ncclResult_t RegMr(void* comm, void* data, int size, int type, void** mhandle) {
   return RegMr(comm, data, static_cast<size_t>(size), type, mhandle);
 }
 
+// The type is always NCCL_PTR_CUDA: a descriptor stands for nothing else.
+ncclResult_t RegMrDmaBuf(void* comm, void* data, size_t size, int, uint64_t offset, int fd, void** mhandle) {
+  return Guard("regMrDmaBuf", [&]() -> Status {
+    auto region = static_cast<Comm*>(comm)->RegisterDmaBuf(data, size, offset, fd);
+    if (!region) return tl::unexpected(std::move(region).error());
+    *mhandle = *region;
+    return {};
+  });
+}
+
 ncclResult_t DeregMr(void* comm, void* mhandle) {
   return GuardEnd("deregMr", [&] { static_cast<Comm*>(comm)->Deregister(static_cast<MemoryRegion*>(mhandle)); });
 }
@@ -172,10 +182,17 @@ ncclResult_t Irecv(void* comm, int n, void** data, int* sizes, int* tags, void**
   return Irecv(comm, n, data, &size, tags, mhandles, nullptr, request);
 }
 
-// Placement into host memory needs no flush.
-ncclResult_t Iflush(void*, int, void**, int*, void**, void** request) {
+// A request that stays null says that nothing is to be flushed.
+ncclResult_t Iflush(void* comm, int n, void** data, int* sizes, void** mhandles, void** request) {
   *request = nullptr;
-  return ncclSuccess;
+  return Guard("iflush", [&]() -> Status {
+    if (n != 1) return Fail(ErrorCode::kInternal, "a flush of " + std::to_string(n) + " buffers, maxRecvs is 1");
+    auto* region = mhandles == nullptr ? nullptr : static_cast<MemoryRegion*>(mhandles[0]);
+    auto posted = static_cast<Comm*>(comm)->PostFlush(data[0], static_cast<size_t>(sizes[0]), region);
+    if (!posted) return tl::unexpected(std::move(posted).error());
+    *request = *posted;
+    return {};
+  });
 }
 
 ncclResult_t Test(void* request, int* done, int* size) {
@@ -183,7 +200,8 @@ ncclResult_t Test(void* request, int* done, int* size) {
   return Guard("test", [&]() -> Status {
     auto* r = static_cast<Request*>(request);
     uint64_t bytes = 0;
-    auto progress = r->stream->Test(*r, bytes);
+    auto* flush = r->stream == nullptr ? static_cast<comm::FlushRequest*>(r) : nullptr;
+    auto progress = flush != nullptr ? flush->flush->Test(*flush) : r->stream->Test(*r, bytes);
     if (!progress) return tl::unexpected(std::move(progress).error());
     if (*progress == Progress::kAgain) return {};
     *done = 1;

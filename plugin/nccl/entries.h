@@ -30,6 +30,7 @@ ncclResult_t Accept(void* listen_comm, void** recv_comm);
 
 ncclResult_t RegMr(void* comm, void* data, size_t size, int type, void** mhandle);
 ncclResult_t RegMr(void* comm, void* data, int size, int type, void** mhandle);
+ncclResult_t RegMrDmaBuf(void* comm, void* data, size_t size, int type, uint64_t offset, int fd, void** mhandle);
 ncclResult_t DeregMr(void* comm, void* mhandle);
 
 ncclResult_t Isend(void* comm, void* data, size_t size, int, void* mhandle, void*, void** request);
@@ -45,6 +46,10 @@ ncclResult_t CloseSend(void* comm);
 ncclResult_t CloseRecv(void* comm);
 ncclResult_t CloseListen(void* listen_comm);
 
+inline int PointerKinds(const comm::Device& device) {
+  return NCCL_PTR_HOST | (device.gpu.peermem ? NCCL_PTR_CUDA : 0) | (device.gpu.dma_buf ? NCCL_PTR_DMABUF : 0);
+}
+
 // NCCL passes a struct with garbage in it, and reads every field that its version has.
 template <class Properties>
 ncclResult_t GetProperties(int dev, Properties* props) {
@@ -54,7 +59,7 @@ ncclResult_t GetProperties(int dev, Properties* props) {
   props->name = device->name;
   props->pciPath = device->pci_path;
   props->guid = device->guid;
-  props->ptrSupport = NCCL_PTR_HOST;
+  props->ptrSupport = PointerKinds(*device);
   props->speed = device->speed_mbit;
   props->maxComms = 1 << 20;
   props->maxRecvs = 1;

@@ -11,7 +11,7 @@
 namespace relay::nccl {
 namespace {
 
-// A slot that is left null is not offered: DMA-BUF, device memory, fused devices, attributes.
+// A slot that is left null is not offered: device memory, fused devices, attributes.
 template <class Net>
 consteval Net Table() {
   Net net{};
@@ -23,6 +23,7 @@ consteval Net Table() {
   net.connect = Connect;
   net.accept = Accept;
   net.regMr = RegMr;
+  net.regMrDmaBuf = RegMrDmaBuf;
   net.deregMr = DeregMr;
   net.isend = Isend;
   net.irecv = Irecv;

@@ -4,6 +4,7 @@ Memory without access rights stands for the GPU's: whoever touches it dies of SI
 """
 import ctypes
 import mmap
+import os
 import sys
 import time
 
@@ -151,7 +152,12 @@ def main(library):
         for kind in (CUDA, DMABUF, HOST | CUDA):
             result, region = client.register(comm, memory, kind)
             assert result != 0 and not region, f"GPU memory was registered as kind {kind}"
-    assert not client.net.reg_mr_dma_buf, "a DMA-BUF could be registered"
+    descriptor = os.memfd_create("gpu")
+    os.ftruncate(descriptor, SIZE)
+    for comm in (client.sender, client.receiver):
+        region = Pointer()
+        result = client.net.reg_mr_dma_buf(comm, memory, SIZE, CUDA, 0, descriptor, region)
+        assert result != 0 and not region, "a DMA-BUF was registered"
     client.exchange()
     client.close()
     print("refused, and went on")

@@ -166,6 +166,7 @@ def test_gpu_memory_is_refused_in_a_sentence(lab, build):
     run = lab.run("chain:2", "python3", str(HERE / "gpu_pointers.py"), str(build / "libnccl-net-relay.so"),
                   options=["--ranks", "A", "--timeout", "60"]).ok()
     assert len(lines(run, "regMr: GPU memory cannot be registered: the hops of this connection are TCP")) == 6, run.text()
+    assert len(lines(run, "regMrDmaBuf: GPU memory cannot be registered", "set NCCL_RELAY_GDR=off")) == 2, run.text()
     run.says("refused, and went on")
 
 

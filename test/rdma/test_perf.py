@@ -61,3 +61,17 @@ def test_where_one_host_does_without_all_go_over_tcp(relay_lab, host):
     assert json.loads(run.says("A", '{"'))["out_of_bounds"] == 0
     expected = {("A", "B"): "tcp", ("B", "C"): "tcp" if host == "B" else "rxe_bc", ("C", "A"): "tcp"}
     assert {(c.host, c.peer): c.transport for c in run.connections()} == expected, run.text()
+
+
+def test_two_processes_of_one_host_meet_at_its_device(relay_lab):
+    ranks = (f"export WORLD_SIZE=2 LOCAL_WORLD_SIZE=2 MASTER_ADDR=127.0.0.1; perf='{relay_lab.relay} perf all_reduce -b 8 -e 1M -f 128 "
+             "-n 1 -w 0 --channels 1 --json'; RANK=1 LOCAL_RANK=1 $perf & RANK=0 LOCAL_RANK=0 $perf && wait $!")
+    run = relay_lab.run("chain:2", f"A: {ranks}").ok()
+    document = json.loads(run.says("A", '{"'))
+    assert document["out_of_bounds"] == 0, document
+    assert run.transports() == {"rxe_ab"} and {c.path for c in run.connections()} == {"A"}, run.text()
+
+
+def test_slots_go_through_a_device_that_reaches_itself_and_are_flushed(relay_lab):
+    run = relay_lab.run("chain:2", f"A: exec {relay_lab.build}/test/gpu_slots --host").ok()
+    assert json.loads(run.says("A", '{"')) == {"slots_bytes": 32 * MIB, "memory": "host", "loopback": "right", "verbs_device": "rxe_ab"}

@@ -92,6 +92,19 @@ std::string CircuitsText(const Json& status, const Json& flows) {
   return out;
 }
 
+// What is registered for relaying by RDMA; nothing where that is not done.
+std::string RegisteredText(const Json& status) {
+  const Json& slots = ObjectAt(status, "registered");
+  const std::string why = TextAt(slots, "why_host");
+  if (NumberAt(slots, "bytes") == 0 && why.empty() && TextAt(slots, "staging") != "gpu") return "";
+  std::string out = BytesText(NumberAt(slots, "bytes")) + " of " + BytesText(NumberAt(slots, "limit"));
+  out += " for relaying by RDMA, in " + TextAt(slots, "staging") + " memory";
+  if (const uint64_t huge = NumberAt(slots, "huge"); huge > 0) out += ", " + BytesText(huge) + " in huge pages";
+  if (const uint64_t gpu = NumberAt(slots, "gpu"); gpu > 0) out += ", " + BytesText(gpu) + " on the GPU";
+  out = Line("registered", out);
+  return why.empty() ? out : out + Line("", "  not on the GPU: " + why);
+}
+
 std::string CountersText(const Json& status) {
   std::string out;
   for (const auto& [name, value] : ObjectAt(status, "counters").items()) {
@@ -127,7 +140,7 @@ std::string StatusText(const Json& status, const Json& flows) {
   const Json& limits = ObjectAt(status, "limits");
   out += Line("descriptors",
               fmt::format("{} of {} in use", NumberAt(limits, "descriptors_used"), NumberAt(limits, "descriptors")));
-  out += CountersText(status);
+  out += RegisteredText(status) + CountersText(status);
   return out;
 }
 

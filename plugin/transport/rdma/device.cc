@@ -99,10 +99,10 @@ Status Device::Start() {
   domain_ = verbs_->alloc_pd(context_);
   if (!domain_) return FailErrno(ErrorCode::kSystem, name_ + " gives no protection domain", errno);
   if (verbs_->reg_dmabuf_mr) {
-    // No buffer has this descriptor: whoever says so knows the call.
+    // No buffer has this descriptor: whoever says so, and not that the call is unknown, knows the call.
     errno = 0;
     ibv_mr* region = verbs_->reg_dmabuf_mr(domain_, 0, 0, 0, -1, 0);
-    supports_dma_buf_ = !region && errno == EBADF;
+    supports_dma_buf_ = !region && errno != EOPNOTSUPP && errno != EPROTONOSUPPORT && errno != ENOSYS;
     if (region) verbs_->dereg_mr(region);
   }
   return {};

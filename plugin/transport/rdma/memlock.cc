@@ -1,6 +1,9 @@
 #include "transport/rdma/memlock.h"
 
+#include <linux/capability.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -10,6 +13,14 @@ uint64_t MemlockLimit() {
   rlimit limit{};
   if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
   return limit.rlim_cur;
+}
+
+uint64_t LockableBytes() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
+  const bool known = syscall(SYS_capget, &header, sets) == 0;
+  const bool any = known && (sets[CAP_TO_INDEX(CAP_IPC_LOCK)].effective & CAP_TO_MASK(CAP_IPC_LOCK)) != 0;
+  return any ? UINT64_MAX : MemlockLimit();
 }
 
 std::string MemlockText(uint64_t limit) {

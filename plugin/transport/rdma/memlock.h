@@ -10,6 +10,8 @@ namespace relay::transport::rdma {
 
 // Of this process, in bytes; UINT64_MAX: there is none.
 uint64_t MemlockLimit();
+// As MemlockLimit, but none where this process may lock what it likes (CAP_IPC_LOCK).
+uint64_t LockableBytes();
 // An error with what to raise, when so many bytes are above the limit. Does not know what is locked already.
 Status CheckMemlock(uint64_t bytes, uint64_t limit = MemlockLimit());
 // "locked memory is limited to 8192 KiB here: raise it (...)"; empty where there is no limit.

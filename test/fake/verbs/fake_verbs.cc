@@ -129,6 +129,11 @@ void FakeVerbs::StepUntilIdle() {
   while (Step() > 0) continue;
 }
 
+void FakeVerbs::HoldWritesToGpu() {
+  std::lock_guard lock(state_->mutex);
+  state_->holds_gpu_writes = true;
+}
+
 void FakeVerbs::SetPatience(unsigned steps) {
   Lock lock(state_->mutex);
   state_->patience = steps;
@@ -168,12 +173,14 @@ void FakeVerbs::RaisePairEvent(uint32_t queue_pair, ibv_event_type type) {
   } else {
     event.element.qp = pair;
   }
+  // A pair that is not set up yet has nothing that could fail.
+  const bool set_up = pair->state != IBV_QPS_RESET;
   const bool fails = type == IBV_EVENT_QP_FATAL || type == IBV_EVENT_QP_REQ_ERR || type == IBV_EVENT_QP_ACCESS_ERR;
   if (type == IBV_EVENT_CQ_ERR) {
     pair->send_queue().dead = true;
     pair->send_queue().entries.clear();
   }
-  if (fails || type == IBV_EVENT_CQ_ERR) state_->Fail(*pair);
+  if (set_up && (fails || type == IBV_EVENT_CQ_ERR)) state_->Fail(*pair);
   state_->Raise(*static_cast<FakeContext*>(pair->context), event);
 }
 

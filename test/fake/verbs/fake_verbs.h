@@ -90,6 +90,10 @@ class FakeVerbs {
   void StepUntilIdle();
   void SetPatience(unsigned steps);
 
+  // What a device writes into a DMA-BUF stays on its way, as it may in front of a GPU: completions tell of it, but
+  // nobody sees it until that device reads GPU memory or the region goes.
+  void HoldWritesToGpu();
+
   // --- Faults.
   // The next send (or the receive that the next arrival fills) of this queue pair fails with this status, and the queue
   // pair with it, as if the device had found it so: nothing is moved.

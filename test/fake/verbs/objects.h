@@ -16,6 +16,14 @@ namespace relay::fake {
 
 struct FakePair;
 struct FakeContext;
+struct FakeRegion;
+
+// Bytes on their way into GPU memory.
+struct HeldWrite {
+  const FakeRegion* region;
+  std::byte* to;
+  std::vector<std::byte> bytes;
+};
 
 struct FakeDevice : ibv_device {
   FakeVerbs::State* state = nullptr;
@@ -23,6 +31,7 @@ struct FakeDevice : ibv_device {
   bool unplugged = false;
   std::set<FakeContext*> open;
   FakeVerbs::Work work;
+  std::deque<HeldWrite> held;  // the oldest first
 };
 
 bool IsPairEvent(ibv_event_type type);
@@ -137,6 +146,7 @@ struct FakeVerbs::State {
   const Pump pump;
   transport::rdma::Verbs table;
   unsigned patience = 0;
+  bool holds_gpu_writes = false;
   std::map<std::string, std::unique_ptr<FakeDevice>> devices;
   std::map<PortName, PortName> cables;  // both ways
   std::set<PortName> cut;
@@ -171,6 +181,7 @@ struct FakeVerbs::State {
   FakePair* Pair(uint32_t number) const;
   // --- traffic.cc
   bool Work(FakePair& pair);
+  void LandHeld(FakeDevice& device);  // all that it has on its way to GPU memory
   void PumpIfPerPost();
   void Fail(FakePair& pair);  // to ERR; what is outstanding is flushed
   void Complete(FakePair& pair, const SendWork& work, ibv_wc_status status);

@@ -197,6 +197,7 @@ int Deregister(ibv_mr* which) {
   Lock lock(state.mutex);
   if (const int error = state.Enter("dereg_mr", true)) return error;
   state.former_keys.insert({region->lkey, region->rkey});
+  state.LandHeld(*static_cast<FakeContext*>(region->context)->hardware);
   state.local_keys.erase(region->lkey);
   state.remote_keys.erase(region->rkey);
   --static_cast<FakeDomain*>(region->pd)->users;

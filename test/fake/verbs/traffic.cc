@@ -26,41 +26,48 @@ void CopyBytes(std::byte* to, const std::byte* from, size_t size) {
   }
 }
 
-// Where the bytes are, if the key gives the right to all of them in this domain.
-std::byte* Place(FakeVerbs::State& state, const std::map<uint32_t, FakeRegion*>& keys, uint32_t key, uint64_t address,
-                 uint64_t size, const ibv_pd* domain, unsigned access) {
-  const auto it = keys.find(key);
-  if (it == keys.end()) {
-    if (state.former_keys.contains(key)) ++state.traffic.after_deregistration;
-    return nullptr;
-  }
-  const FakeRegion& region = *it->second;
-  if (region.pd != domain || (region.access & access) != access) return nullptr;
-  if (address < region.first || size > region.length || address - region.first > region.length - size) return nullptr;
-  return region.bytes + (address - region.first);
-}
-
+// Registered memory; of a DMA-BUF where `gpu` is its region.
 struct Stretch {
   std::byte* bytes;
   size_t size;
   const std::byte* named = nullptr;  // the address that was given; null: inline
+  const FakeRegion* gpu = nullptr;
 };
+
+// Where the bytes are, if the key gives the right to all of them in this domain.
+std::optional<Stretch> Place(FakeVerbs::State& state, const std::map<uint32_t, FakeRegion*>& keys, uint32_t key,
+                             uint64_t address, uint64_t size, const ibv_pd* domain, unsigned access) {
+  const auto it = keys.find(key);
+  if (it == keys.end()) {
+    if (state.former_keys.contains(key)) ++state.traffic.after_deregistration;
+    return std::nullopt;
+  }
+  const FakeRegion& region = *it->second;
+  if (region.pd != domain || (region.access & access) != access) return std::nullopt;
+  if (address < region.first || size > region.length || address - region.first > region.length - size) {
+    return std::nullopt;
+  }
+  return Stretch{region.bytes + (address - region.first), size, reinterpret_cast<const std::byte*>(address),
+                 region.mapping ? &region : nullptr};
+}
 
 // The pieces as memory; nullopt: one is not registered so.
 std::optional<std::vector<Stretch>> Stretches(FakeVerbs::State& state, const std::vector<ibv_sge>& pieces,
                                               const ibv_pd* domain, unsigned access) {
   std::vector<Stretch> out;
   for (const ibv_sge& piece : pieces) {
-    std::byte* bytes = Place(state, state.local_keys, piece.lkey, piece.addr, piece.length, domain, access);
-    if (!bytes) return std::nullopt;
-    out.push_back({bytes, piece.length, reinterpret_cast<const std::byte*>(piece.addr)});
+    const auto place = Place(state, state.local_keys, piece.lkey, piece.addr, piece.length, domain, access);
+    if (!place) return std::nullopt;
+    out.push_back(*place);
   }
   return out;
 }
 
-// From one list to another; stops at the end of either.
+// From one list to another, as the receiver's device writes what the sender's has read; stops at the end of either.
 void CopyStretches(FakeVerbs::State& state, const FakePair& sender, const FakePair& receiver, std::vector<Stretch> to,
                    std::vector<Stretch> from) {
+  FakeDevice &reader = sender.device(), &writer = receiver.device();
+  if (std::any_of(from.begin(), from.end(), [](const Stretch& s) { return s.gpu; })) state.LandHeld(reader);
   auto skip = [](Stretch& stretch, size_t n) {
     stretch.bytes += n, stretch.size -= n;
     if (stretch.named) stretch.named += n;
@@ -68,9 +75,12 @@ void CopyStretches(FakeVerbs::State& state, const FakePair& sender, const FakePa
   auto t = to.begin();
   for (auto f = from.begin(); f != from.end() && t != to.end();) {
     const size_t n = std::min(t->size, f->size);
-    CopyBytes(t->bytes, f->bytes, n);
-    if (state.records)
-      state.moves.push_back({sender.device().spec.name, receiver.device().spec.name, f->named, t->named, n});
+    if (state.holds_gpu_writes && t->gpu) {
+      writer.held.push_back({t->gpu, t->bytes, {f->bytes, f->bytes + n}});
+    } else {
+      CopyBytes(t->bytes, f->bytes, n);
+    }
+    if (state.records) state.moves.push_back({reader.spec.name, writer.spec.name, f->named, t->named, n});
     skip(*t, n);
     skip(*f, n);
     if (t->size == 0) ++t;
@@ -244,10 +254,9 @@ class Delivery {
     const unsigned right = read ? IBV_ACCESS_REMOTE_READ : IBV_ACCESS_REMOTE_WRITE;
     if ((peer_->now.qp_access_flags & right) == 0) return Refuse(IBV_WC_REM_ACCESS_ERR);
     if (bytes > 0) {
-      std::byte* far = Place(state_, state_.remote_keys, work_.key, work_.remote, bytes, peer_->pd, right);
+      const auto far = Place(state_, state_.remote_keys, work_.key, work_.remote, bytes, peer_->pd, right);
       if (!far) return Refuse(IBV_WC_REM_ACCESS_ERR);
-      const std::vector<Stretch> there = {{far, bytes, reinterpret_cast<const std::byte*>(work_.remote)}};
-      read ? CopyStretches(state_, *peer_, from_, own, there) : CopyStretches(state_, from_, *peer_, there, own);
+      read ? CopyStretches(state_, *peer_, from_, own, {*far}) : CopyStretches(state_, from_, *peer_, {*far}, own);
     }
     ++(read ? state_.traffic.reads : state_.traffic.writes);
     state_.traffic.bytes += bytes;
@@ -278,6 +287,13 @@ uint64_t SendWork::bytes() const {
 FakePair* FakeVerbs::State::Pair(uint32_t number) const {
   const auto it = pairs.find(number);
   return it == pairs.end() ? nullptr : it->second;
+}
+
+void FakeVerbs::State::LandHeld(FakeDevice& device) {
+  for (; !device.held.empty(); device.held.pop_front()) {
+    const HeldWrite& write = device.held.front();
+    CopyBytes(write.to, write.bytes.data(), write.bytes.size());
+  }
 }
 
 void FakeVerbs::State::Raise(FakeContext& context, const ibv_async_event& event) { context.events.Push(event); }

@@ -96,6 +96,11 @@ FAKECUDA_API CUresult cuCtxSetCurrent(CUcontext context) {
   return CUDA_SUCCESS;
 }
 
+FAKECUDA_API CUresult cuCtxPushCurrent(CUcontext context) { return cuCtxSetCurrent(context); }
+
+// Whoever was current before: a process of the emulation has one device.
+FAKECUDA_API CUresult cuCtxPopCurrent(CUcontext* out) { return cuCtxGetCurrent(out); }
+
 FAKECUDA_API CUresult cuCtxGetDevice(CUdevice* out) {
   *out = fakecuda::CurrentDevice();
   return CUDA_SUCCESS;

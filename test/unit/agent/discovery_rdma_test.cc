@@ -165,6 +165,70 @@ TEST_F(DeclaredRdma, NicsWithoutRdmaOrWithoutAPlaceAreOneDeviceForNccl) {
   EXPECT_TRUE(whole());
 }
 
+TEST_F(DeclaredRdma, TheAgentSaysWhetherRdmaReachesAllNodes) {
+  const auto welcome_of = [&](const fabric::Fabric& fabric, std::optional<TimePoint> found = {}) {
+    AgentOptions options = OptionsFor(fabric, 1);
+    options.node.verbs_roots = tree_.roots();
+    options.node.declared = !found;
+    options.node.settled = found.value_or(TimePoint{});
+    Start(options);
+    auto welcome = ClientOf("B")->welcome();
+    Kill("B");
+    return welcome;
+  };
+  auto welcome = welcome_of(chain_);
+  EXPECT_EQ(welcome.rdma_reach, control::RdmaReach::kAll);
+  ASSERT_EQ(welcome.verbs.size(), 2u);
+  EXPECT_EQ(welcome.verbs[1].name, "mlx5_1");
+
+  const TimePoint now = clock_.Now();
+  EXPECT_EQ(welcome_of(chain_, now).rdma_reach, control::RdmaReach::kUnsettled) << "others may be found any moment";
+  EXPECT_EQ(welcome_of(chain_, now - std::chrono::hours(1)).rdma_reach, control::RdmaReach::kAll);
+
+  fabric::Fabric half = chain_;  // a far link that is none
+  half.nodes.push_back({103, "D", {{"lo", {*SocketAddress::Parse("127.9.9.9")}, 1000, PortKind::kTcp}}});
+  half.nodes[2].ports.push_back({"lo:1", {*SocketAddress::Parse("127.9.9.8")}, 1000, PortKind::kTcp});
+  half.links.push_back({{2, 1}, {3, 0}, 1000, 0, PortKind::kTcp});
+  EXPECT_EQ(welcome_of(half).rdma_reach, control::RdmaReach::kNo);
+
+  tree_.Remove("sys/class/infiniband");
+  welcome = welcome_of(chain_);
+  EXPECT_EQ(welcome.rdma_reach, control::RdmaReach::kNo);
+  EXPECT_TRUE(welcome.verbs.empty());
+}
+
+TEST_F(DeclaredRdma, TwoProcessesOfOneNodeMeetAtItsDevice) {
+  AgentOptions options = OptionsFor(chain_, 1);
+  options.node.verbs_roots = tree_.roots();
+  Start(options);
+  auto from = ClientOf("B"), to = ClientOf("B");
+  for (const bool by_device : {true, false}) {
+    const auto connect = To(chain_, 1, RandomValue<Token>());
+    ASSERT_TRUE(to->Send({0, control::Register{connect.token}}));
+    ASSERT_TRUE(from->Send({9, connect}));
+    const auto asked = Next(*from);
+    const auto* where = std::get_if<control::Prepare>(&asked.packet.message);
+    ASSERT_NE(where, nullptr) << "the process is asked for a queue pair";
+    EXPECT_EQ(where->device, "mlx5_0");
+    EXPECT_EQ(where->relays, 0u);
+    control::Prepared prepared;
+    if (by_device) prepared.offer = {std::byte{7}};
+    if (!by_device) prepared.why_not = "no memory";
+    ASSERT_TRUE(from->Send({asked.packet.request, prepared}));
+    auto arrived = Next(*to);
+    const auto* message = std::get_if<control::Arrived>(&arrived.packet.message);
+    ASSERT_NE(message, nullptr);
+    EXPECT_TRUE(message->open.route.empty());
+    EXPECT_EQ(message->open.offer, prepared.offer);
+    EXPECT_EQ(message->device, by_device ? "mlx5_0" : "");
+    ASSERT_TRUE(WriteWhole(arrived.fd.get(), EncodeOpened({message->open.name, {}})));
+    const auto connected = Next(*from);
+    const auto* opened = std::get_if<control::Connected>(&connected.packet.message);
+    ASSERT_NE(opened, nullptr);
+    EXPECT_EQ(opened->note, by_device ? "" : "path B is used without RDMA: no memory");
+  }
+}
+
 TEST_F(DeclaredRdma, TheAgentTellsItsClientsAndItsOperator) {
   tree_.Remove("dev/infiniband/uverbs1");
   AgentOptions options = OptionsFor(chain_, 1);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "fake/cuda.h"
 #include "fake/lane_pair.h"
 #include "transport/rdma/relayed_recv_lane.h"
 #include "transport/rdma/relayed_send_lane.h"
@@ -21,13 +22,17 @@ constexpr Duration kHopTimeout = std::chrono::seconds(10);
 // Nodes in a row, each hop with a device at either end: "s0" at the sender, "a1" and "b1" at the first relay, ...
 class Chain {
  public:
-  explicit Chain(size_t relays, size_t budget_bytes = size_t{1} << 30) : budget_(budget_bytes) {
+  explicit Chain(size_t relays, size_t budget_bytes = size_t{1} << 30, std::shared_ptr<CudaDevice> gpu = nullptr,
+                 const std::string& failing_call = "")
+      : budget_(budget_bytes, std::move(gpu)) {
+    verbs_.HoldWritesToGpu();
     for (size_t hop = 0; hop <= relays; ++hop) verbs_.AddLink(Near(hop), Far(hop));
     // The agents open their devices by name, and find those that are open.
     for (size_t hop = 0; hop <= relays; ++hop) {
       devices_.push_back(fake::OpenDevice(verbs_, Near(hop)));
       devices_.push_back(fake::OpenDevice(verbs_, Far(hop)));
     }
+    if (!failing_call.empty()) verbs_.FailCall(failing_call, EINVAL, 1, UINT32_MAX);
     sender_ = rdma::RelayedSendLane::Make(devices_.front(), kHopTimeout).value();
     Open(relays);
   }
@@ -176,6 +181,47 @@ TEST(RdmaRelay, NoSlotsAreTakenBeyondTheBudget) {
   ASSERT_FALSE(chain.open());
   EXPECT_THAT(chain.why_not(), HasSubstr("1 MiB"));
   EXPECT_EQ(chain.budget().used(), 0U);
+}
+
+// The fake holds back what a device writes there until that device reads: the far device would send what was before.
+TEST(RdmaRelay, MessagesPassThroughSlotsInGpuMemory) {
+  fake::FakeCuda cuda;
+  for (size_t relays : {1, 2}) {
+    auto gpu = CudaDevice::Open(0, &cuda.table());
+    ASSERT_TRUE(gpu) << gpu.error().what;
+    Chain chain(relays, size_t{1} << 30, std::move(*gpu));
+    ASSERT_TRUE(chain.open()) << chain.why_not();
+    EXPECT_GT(chain.budget().used(SlotKind::kGpu), 0u);
+    EXPECT_EQ(chain.budget().used(), chain.budget().used(SlotKind::kGpu));
+    CarrySizes(chain, {1, 8, 4096, 131071, 131072, 131073, 5000000, 3, 700000});
+    CarrySizes(chain, std::vector<size_t>(200, 1000));
+    EXPECT_EQ(chain.verbs().traffic().receiver_not_ready, 0U);
+    EXPECT_GT(chain.verbs().traffic().reads, 0U);
+    EXPECT_THAT(chain.failures(), testing::IsEmpty());
+  }
+  EXPECT_EQ(cuda.Leaks(), "");
+}
+
+TEST(RdmaRelay, WithoutRoomOnTheGpuSlotsAreInHostMemory) {
+  fake::FakeCuda cuda;
+  cuda.room = 0;
+  Chain chain(1, size_t{1} << 30, *CudaDevice::Open(0, &cuda.table()));
+  ASSERT_TRUE(chain.open()) << chain.why_not();
+  EXPECT_EQ(chain.budget().used(SlotKind::kGpu), 0u);
+  EXPECT_GT(chain.budget().used(), 0u);
+  EXPECT_THAT(chain.budget().why_host(), HasSubstr("out of memory"));
+  CarrySizes(chain, {1, 300000});
+  EXPECT_EQ(chain.verbs().traffic().reads, 0U) << "nothing to flush";
+}
+
+TEST(RdmaRelay, WhereADeviceTakesNoDmaBufSlotsAreInHostMemory) {
+  fake::FakeCuda cuda;
+  Chain chain(1, size_t{1} << 30, *CudaDevice::Open(0, &cuda.table()), "reg_dmabuf_mr");
+  ASSERT_TRUE(chain.open()) << chain.why_not();
+  EXPECT_EQ(chain.budget().used(SlotKind::kGpu), 0u);
+  EXPECT_THAT(chain.budget().why_host(), HasSubstr("by DMA-BUF"));
+  CarrySizes(chain, {1, 300000});
+  EXPECT_EQ(cuda.Leaks(), "") << "the GPU is let go";
 }
 
 TEST(RdmaRelay, AReceiverThatIsGoneEndsTheCircuitWithASentence) {

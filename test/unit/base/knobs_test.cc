@@ -52,6 +52,9 @@ TEST(Knobs, AWrongValueIsRefusedWithNameAndRange) {
   EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_CONNECT_TIMEOUT", "nan"}}), nullptr));
   EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_AGENT", "on"}}), nullptr));
   EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_LOG", "debug"}}), nullptr));
+  EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_GDR", "on"}}), nullptr));
+  EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_STAGING", "cuda"}}), nullptr));
+  EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_REGISTERED", "1M"}}), nullptr)) << "less than one circuit takes";
 }
 
 TEST(Knobs, AnUnknownNameIsRefusedWithTheNearestOne) {

@@ -80,6 +80,32 @@ TEST(AgentLink, WhatArrivesForAConnectionThatIsCompleteIsRefused) {
   EXPECT_EQ(decoded->type, SetupType::kRefused);
 }
 
+TEST(AgentLink, AWelcomeOfAFabricThatChangesIsAskedForAgain) {
+  Played agent;
+  EXPECT_EQ(agent.link.welcome().rdma_reach, control::RdmaReach::kNo);
+  agent.link.AwaitReach();  // nothing to wait for
+  std::vector<Fd> served;
+  std::thread serving([&] {
+    for (const auto reach :
+         {control::RdmaReach::kUnsettled, control::RdmaReach::kUnsettled, control::RdmaReach::kAll}) {
+      served.emplace_back(accept4(agent.listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      control::Welcome welcome;
+      welcome.devices = {{"relay0", "", 0}};
+      welcome.rdma_reach = reach;
+      EXPECT_TRUE(control::SendPacket(served.back().get(), control::Encode({0, welcome})));
+    }
+  });
+  AgentLink link(agent.knobs, agent.clock);
+  ASSERT_TRUE(link.Start());
+  EXPECT_EQ(link.welcome().rdma_reach, control::RdmaReach::kUnsettled);
+  link.AwaitReach();
+  serving.join();
+  EXPECT_EQ(link.welcome().rdma_reach, control::RdmaReach::kAll);
+  const uint64_t request = link.Connect({});
+  served.back().reset();
+  EXPECT_TRUE(link.TakeOutcome(request)) << "the link is to the agent that answered last";
+}
+
 TEST(AgentLink, WhatWasAskedOfAnAgentThatVanishesIsAnsweredWithTryAgain) {
   Played agent;
   uint64_t request = agent.link.Connect({});

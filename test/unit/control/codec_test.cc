@@ -40,6 +40,8 @@ std::vector<Packet> OneOfEach() {
   welcome.auto_started = true;
   welcome.devices = {{"relay0", "", 1000}};
   welcome.addresses = {SocketAddress::Parse("fe80::1")->WithPort(3)};
+  welcome.rdma_reach = RdmaReach::kAll;
+  welcome.verbs = {{"mlx5_0", 1}, {"mlx5_1", 2}};
   return {
       {1, Hello{1, "0.1.0", "/p.so"}},
       {2, Register{SomeToken()}},
@@ -112,7 +114,7 @@ TEST(ControlCodec, PacketsHaveTheseBytes) {
             "0700"
             "0000"
             "0700000000000000"
-            "0100"
+            "0200"
             "0000"
             "0700000000000000"
             "010042"
@@ -124,7 +126,13 @@ TEST(ControlCodec, PacketsHaveTheseBytes) {
             "0000"
             "e8030000"
             "0100"
-            "0b005b666538303a3a315d3a33");
+            "0b005b666538303a3a315d3a33"
+            "0200"
+            "0200"
+            "06006d6c78355f30"
+            "0100"
+            "06006d6c78355f31"
+            "0200");
   EXPECT_EQ(Hex(Encode(all[8])),
             "6e524c43"
             "0900"
@@ -162,6 +170,25 @@ TEST(ControlCodec, FlippedAndRandomBytesNeverCrash) {
       (void)Decode(bad);
     }
   }
+}
+
+TEST(ControlCodec, AWelcomeOfTheVersionBeforeSaysNothingOfRdma) {
+  Welcome welcome;
+  welcome.version = 1;
+  welcome.devices = {{"relay0", "", 1000}};
+  welcome.rdma_reach = RdmaReach::kAll;
+  welcome.verbs = {{"mlx5_0", 1}};
+  const auto old = Encode({1, welcome});
+  welcome.version = 2;
+  const auto now = Encode({1, welcome});
+  EXPECT_EQ(now.size(), old.size() + 2 + 2 + 2 + 6 + 2) << "the reach, and one name with its port";
+  const auto decoded = std::get<Welcome>(Decode(old)->message);
+  EXPECT_EQ(decoded.rdma_reach, RdmaReach::kNo);
+  EXPECT_TRUE(decoded.verbs.empty());
+  const auto newer = std::get<Welcome>(Decode(now)->message);
+  EXPECT_EQ(newer.rdma_reach, RdmaReach::kAll);
+  ASSERT_EQ(newer.verbs.size(), 1u);
+  EXPECT_EQ(newer.verbs[0].name, "mlx5_0");
 }
 
 TEST(ControlCodec, AWelcomeWithoutADeviceIsNoWelcome) {

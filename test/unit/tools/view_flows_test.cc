@@ -307,6 +307,12 @@ TEST(StatusText, SaysWhatIsThereAndNothingOfWhatIsNot) {
       "circuits    1 start here, 3 end here, 2 pass\n"
       "descriptors 12 of 900 in use\n"
       "counters    relayed bytes                  9\n");
+  const Json slots = Json::parse(
+      R"({"registered":{"bytes":8000000,"limit":1000000000,"host":4000000,"huge":4000000,"gpu":0,"staging":"host",
+          "why_host":"there is no GPU"}})");
+  EXPECT_THAT(StatusText(slots, Json::object()),
+              testing::HasSubstr("registered  8 MB of 1 GB for relaying by RDMA, in host memory, 4 MB in huge pages\n"
+                                 "              not on the GPU: there is no GPU\n"));
   EXPECT_FALSE(StatusText(Json::array(), Json()).empty()) << "whatever an agent answers";
 }
 
