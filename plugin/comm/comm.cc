@@ -6,11 +6,12 @@ namespace relay::comm {
 
 Result<MemoryRegion*> Comm::Register(void* data, size_t size, int pointer_kind) {
   MemoryRegion region{static_cast<std::byte*>(data), size};
-  if (device_) {
-    auto memory = device_->Register(data, size);
+  for (const auto& device : devices_) {
+    auto memory = device->Register(data, size);
     if (!memory) return tl::unexpected(std::move(memory).error());
-    region.memory = std::move(*memory);
-  } else if (pointer_kind != kHostPointer) {
+    region.memory.push_back(std::move(*memory));
+  }
+  if (devices_.empty() && pointer_kind != kHostPointer) {
     return Fail(ErrorCode::kUsage,
                 "GPU memory cannot be registered: the hops of this connection are TCP (pointer kind " +
                     std::to_string(pointer_kind) + ")");
@@ -19,12 +20,16 @@ Result<MemoryRegion*> Comm::Register(void* data, size_t size, int pointer_kind) 
 }
 
 Result<MemoryRegion*> Comm::RegisterDmaBuf(void* data, size_t size, uint64_t offset, int fd) {
-  if (!device_) {
+  if (devices_.empty()) {
     return Fail(ErrorCode::kUsage, "GPU memory cannot be registered: the hops of this connection are TCP");
   }
-  auto memory = device_->RegisterDmaBuf(data, size, offset, fd);
-  if (!memory) return tl::unexpected(std::move(memory).error());
-  return Keep({static_cast<std::byte*>(data), size, std::move(*memory)});
+  MemoryRegion region{static_cast<std::byte*>(data), size};
+  for (const auto& device : devices_) {
+    auto memory = device->RegisterDmaBuf(data, size, offset, fd);
+    if (!memory) return tl::unexpected(std::move(memory).error());
+    region.memory.push_back(std::move(*memory));
+  }
+  return Keep(std::move(region));
 }
 
 MemoryRegion* Comm::Keep(MemoryRegion region) {
@@ -46,8 +51,8 @@ Result<stream::Request*> Comm::Post(void* data, size_t size, MemoryRegion* regio
                                        std::to_string(kMaxMessageBytes));
   }
   stream::Buffer buffer{.data = static_cast<std::byte*>(data), .size = size, .region = region};
-  if (region != nullptr && region->memory) {
-    buffer.keys = {region->memory->local_key(), region->memory->remote_key()};
+  for (size_t i = 0; region != nullptr && i < region->memory.size(); ++i) {
+    buffer.keys[i] = {region->memory[i]->local_key(), region->memory[i]->remote_key()};
   }
   return stream_->Post(buffer, in_order);
 }

@@ -4,6 +4,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "base/clock.h"
 #include "relay/result.h"
@@ -19,7 +20,8 @@ inline constexpr int kHostPointer = 0x1;
 struct MemoryRegion {
   std::byte* data = nullptr;
   size_t size = 0;
-  std::shared_ptr<transport::rdma::Memory> memory{};  // null: no device moves the messages of this comm
+  // On each device that moves the messages of this comm, in the order of its lane's stripes; empty: none does.
+  std::vector<std::shared_ptr<transport::rdma::Memory>> memory{};
 };
 
 class Context;
@@ -29,10 +31,10 @@ class Comm {
  public:
   enum class Kind : uint8_t { kSend, kRecv };
 
-  // `device`: the one that moves the messages; null: the socket carries them.
+  // `devices`: those that move the messages, one for each stripe of the lane; none: the socket carries them.
   Comm(Kind kind, Context& context, Token token, std::shared_ptr<stream::Stream> stream,
-       std::shared_ptr<transport::rdma::Device> device)
-      : kind_(kind), context_(context), token_(token), stream_(std::move(stream)), device_(std::move(device)) {}
+       std::vector<std::shared_ptr<transport::rdma::Device>> devices)
+      : kind_(kind), context_(context), token_(token), stream_(std::move(stream)), devices_(std::move(devices)) {}
 
   // GPU memory only where a device moves the messages. The region lives until Deregister or the comm's end. Any thread.
   Result<MemoryRegion*> Register(void* data, size_t size, int pointer_kind);
@@ -56,7 +58,7 @@ class Comm {
   Context& context_;
   const Token token_;
   const std::shared_ptr<stream::Stream> stream_;  // shared with the service, which drives it on as a remnant
-  const std::shared_ptr<transport::rdma::Device> device_;
+  const std::vector<std::shared_ptr<transport::rdma::Device>> devices_;
   std::mutex mutex_;
   std::list<MemoryRegion> regions_;
 };

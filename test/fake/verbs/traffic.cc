@@ -299,7 +299,7 @@ void FakeVerbs::State::Fail(FakePair& pair) {
 }
 
 bool FakeVerbs::State::Work(FakePair& pair) {
-  if (pair.state != IBV_QPS_RTS || pair.sends.empty()) return false;
+  if (pair.state != IBV_QPS_RTS || pair.sends.empty() || held.contains(pair.device().spec.name)) return false;
   std::optional<ibv_wc_status> status;
   if (!pair.send_faults.empty()) {
     status = pair.send_faults.front();
