@@ -6,6 +6,7 @@
 
 #include <random>
 
+#include "fake/no_descriptors.h"
 #include "fake/striped_pair.h"
 #include "fake/verbs/joined.h"
 
@@ -326,6 +327,17 @@ TEST(StripesSetUp, AnOfferForMoreLinksThanThePathHasIsRefused) {
   auto made = DirectRecvLane::Make({&only, 1}, offer, std::chrono::seconds(10));
   ASSERT_FALSE(made);
   EXPECT_THAT(made.error().what, HasSubstr("more links than its path has"));
+}
+
+TEST(StripesSetUp, WithoutADescriptorToSleepOnThereIsNoLane) {
+  RELAY_RUNS_OUT_OF_DESCRIPTORS;
+  StripedLanes lanes(2);
+  const auto answer = lanes.Answer(lanes.b, lanes.Dial(lanes.a));
+  fake::NoDescriptors none;
+  const Status refused = lanes.sender_connected(answer);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().sys_errno, EMFILE);
+  EXPECT_THAT(refused.error().what, HasSubstr("no descriptor for the completions of parallel links"));
 }
 
 TEST(LaneOffers, ComeBackAsTheyWereAndNotInPart) {
