@@ -55,7 +55,7 @@ struct Query {
 // Answers Prepare, with its request number.
 struct Prepared {
   std::vector<std::byte> offer;  // for OPEN; empty: without RDMA
-  std::string why_not = {};      // then: a sentence
+  std::string why_not = {};      // then: a sentence. With an offer: why some parallel links are not used, or empty
 };
 
 // agent -> client ----------------------------------------------------------------------------------------------------
@@ -89,12 +89,21 @@ struct Welcome {
   RdmaReach rdma_reach = RdmaReach::kNo;
   std::vector<VerbsDevice> verbs = {};  // that circuits of this node may begin or end at
 };
+// This node's end of a link beside the only one of a path, between the same two nodes.
+struct ParallelPort {
+  std::string device;      // empty: none here that serves
+  uint16_t port = 1;       // of the device
+  uint32_t speed_mbit = 0; // of the link; 0: unknown
+  std::vector<SocketAddress> addresses = {};  // near and far, on this link, where known; else empty
+};
 // In the course of a Connect, with its request number, perhaps more than once: the path begins at this device, whose
 // queue pair the client makes. Without an answer in time the circuit goes on without RDMA.
 struct Prepare {
   std::string device;   // "mlx5_0"
   uint16_t port = 1;    // of the device
   uint16_t relays = 0;  // nodes between source and destination
+  uint32_t speed_mbit = 0;                  // of the first link; 0: unknown
+  std::vector<ParallelPort> parallel = {};  // at most kMaxParallelLinks; a queue pair on each, where one can be made
 };
 struct Connected {  // carries one descriptor: the hop's socket
   OpenedMessage opened;
@@ -110,6 +119,7 @@ struct Arrived {  // carries one descriptor: the hop's socket
   std::string note = {};
   std::string device = {};  // where the last hop's RDMA ends, if OPEN offers any; empty: without
   uint16_t device_port = 1;
+  std::vector<ParallelPort> parallel = {};  // with `device`: one for each of open.parallel
 };
 struct Answer {
   std::string text;

@@ -74,6 +74,11 @@ std::optional<size_t> FindNode(const Fabric& fabric, NodeId id);
 // The link between these two ends, in either direction, named as in a source route.
 std::optional<size_t> FindLink(const Fabric& fabric, const RouteHop& hop);
 
+// Links that carry the messages of a direct connection together with this one, an RDMA link: others between the same two
+// nodes, RDMA links too, at least half as fast and as little of last resort; never routed ones, never two that share a
+// port (as behind a switch), none of `without`. The fastest first, at most kMaxParallelLinks.
+std::vector<size_t> ParallelLinks(const Fabric& fabric, size_t link, std::span<const size_t> without = {});
+
 struct Path {
   std::vector<size_t> nodes;               // source first; one element: a path to oneself
   std::vector<size_t> links;               // nodes.size() - 1

@@ -1,9 +1,11 @@
 // How the messages of one circuit travel where devices move them from memory to memory. The circuit's socket stays
 // beside its lane: set-up, PING and CLOSE go over it. plugin/transport/rdma implements it.
 #pragma once
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "relay/result.h"
 
@@ -14,11 +16,17 @@ struct MemoryKeys {
   uint32_t local = 0, remote = 0;
 };
 
+// Parallel links that the messages of one lane are spread over, one queue pair on each: the functions of a NIC and the
+// cables between two nodes are seldom more.
+inline constexpr size_t kMaxStripes = 4;
+// One for each stripe of the lane, in its order.
+using StripeKeys = std::array<MemoryKeys, kMaxStripes>;
+
 // Of one message. Must stay as it is until the message is whole or the lane is gone.
 struct LaneBuffer {
   std::byte* data = nullptr;
   uint64_t size = 0;
-  MemoryKeys keys{};
+  StripeKeys keys{};
 };
 
 // Not thread-safe: the connection's lock guards it. Never blocks, allocates nothing. An error is the end of the lane.
@@ -35,6 +43,9 @@ class Lane {
   virtual void TakeEvents() = 0;
   // Grows whenever something has come or gone: a sign of life from the path.
   virtual uint64_t moved() const = 0;
+  // What each device has carried, where there are several: "1048576 bytes by mlx5_0, 1048576 by mlx5_1". Else empty.
+  // The one call here that allocates.
+  virtual std::string Summary() const { return {}; }
 };
 
 // Messages are numbered from 0 in the order of Start.

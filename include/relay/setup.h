@@ -35,7 +35,8 @@ inline constexpr size_t kMaxTableBody = size_t{1} << 20;  // of one TABLE on a s
 inline constexpr size_t kMaxHops = 64;          // of one path; far above any fabric that is worth relaying over
 inline constexpr size_t kMaxNameBytes = 64;     // node and port names
 inline constexpr size_t kMaxSentenceBytes = 1024;
-inline constexpr size_t kMaxOfferBytes = 2048;
+inline constexpr size_t kMaxOfferBytes = 4096;
+inline constexpr size_t kMaxParallelLinks = 3;  // beside the only link of a direct path
 inline constexpr size_t kMaxBuildBytes = 64;    // "0.1.0"
 inline constexpr size_t kMaxPluginPathBytes = 512;
 
@@ -72,6 +73,9 @@ struct OpenMessage {
   std::string plugin = {};       // path of the file, at most kMaxPluginPathBytes; longer ones are cut where written
   bool declared = false;         // its fabric comes from a file
   uint32_t settled_s = 0;        // seconds for which its fabric has not changed
+  // Links beside the only one of the route, between the same two nodes, that devices may carry messages over too: at
+  // most kMaxParallelLinks. `offer` says what for each.
+  std::vector<RouteHop> parallel = {};
 };
 
 struct OpenedMessage {

@@ -1,6 +1,7 @@
 #include "agent/incoming.h"
 
 #include "agent/control_server.h"
+#include "agent/parallel_ports.h"
 #include "agent/refusal.h"
 #include "agent/relay.h"
 #include "circuit/offer.h"
@@ -152,6 +153,7 @@ void Incoming::HandOver(ClientId owner) {
   if (auto verbs = VerbsHere(); verbs && !open_.offer.empty()) {
     arrived.device = verbs->device;
     arrived.device_port = verbs->port;
+    arrived.parallel = ParallelPortsTo(services_.node, open_, arrived.note);
   }
   session->Send({0, std::move(arrived)}, std::move(call_.socket));
   Finish();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/control_server.h"
+#include "agent/parallel_ports.h"
 #include "agent/refusal.h"
 #include "agent/route_check.h"
 #include "base/log.h"
@@ -96,22 +97,41 @@ void Outgoing::AskForQueuePair(control::Prepare where) {
   request_.prepare(std::move(where));
 }
 
-// The device where the path begins, if devices carry it from end to end.
-std::optional<control::Prepare> Outgoing::DeviceFor(const fabric::Path& path) const {
+// The device where the path begins, if devices carry it from end to end; with a direct one, those of all links to that
+// node.
+std::optional<control::Prepare> Outgoing::DeviceFor(const fabric::Path& path) {
   const LocalNode& node = services_.node;
   if (!request_.prepare || !path.rdma) return std::nullopt;
   const auto ends = EndsFrom(node, path.links.front());
   const auto verbs = ends ? node.VerbsOf(ends->near.port) : std::nullopt;
   if (!verbs) return std::nullopt;
-  return control::Prepare{verbs->device, verbs->port, static_cast<uint16_t>(path.links.size() - 1)};
+  control::Prepare out{verbs->device, verbs->port, static_cast<uint16_t>(path.links.size() - 1),
+                       node.fabric.links[path.links.front()].speed_mbit};
+  if (path.links.size() == 1) {
+    ParallelPorts parallel = ParallelPortsFrom(node, path, TriedLinks());
+    open_.parallel = std::move(parallel.hops);
+    out.parallel = std::move(parallel.ports);
+  }
+  return out;
+}
+
+std::vector<size_t> Outgoing::TriedLinks() const {
+  std::vector<size_t> links;
+  for (const RouteHop& hop : tried_) {
+    if (auto link = fabric::FindLink(services_.node.fabric, hop)) links.push_back(*link);
+  }
+  return links;
 }
 
 void Outgoing::OnPrepared(control::Prepared prepared) {
   if (!std::exchange(preparing_, false)) return;
   services_.loop.Cancel(timer_);
   open_.offer = std::move(prepared.offer);
-  if (open_.offer.empty() && !prepared.why_not.empty()) {
-    note_ += (note_.empty() ? "" : "; ") + ("path " + path_ + " is used without RDMA: " + prepared.why_not);
+  const bool by_device = !open_.offer.empty();
+  if (!by_device) open_.parallel.clear();
+  if (!prepared.why_not.empty()) {
+    note_ +=
+        (note_.empty() ? "" : "; ") + (by_device ? "" : "path " + path_ + " is used without RDMA: ") + prepared.why_not;
   }
   if (open_.route.empty()) return FindOwner();
   Dial();
@@ -136,13 +156,9 @@ bool Outgoing::DialAnother(const RefusedMessage& refused) {
                           refused.code == RefusedCode::kTimeout;
   if (!of_the_way) return false;
   const LocalNode& node = services_.node;
-  std::vector<size_t> links;
-  for (const RouteHop& hop : tried_) {
-    if (auto link = fabric::FindLink(node.fabric, hop)) links.push_back(*link);
-  }
   const auto to = fabric::FindNode(node.fabric, connect_.node);
   if (!to) return false;
-  auto path = fabric::FindPathWithout(node.fabric, node.self, *to, links);
+  auto path = fabric::FindPathWithout(node.fabric, node.self, *to, TriedLinks());
   if (!path) return false;
   detour_ = "path " + path_ + " does not serve: " + refused.sentence;
   RELAY_INFO("%s; the next one is tried: %s", detour_.c_str(), fabric::PathText(node.fabric, *path).c_str());

@@ -42,7 +42,8 @@ class Outgoing {
   void Begin();
   void NotThere(const std::string& why);
   void DialPath(const fabric::Path& path);
-  std::optional<control::Prepare> DeviceFor(const fabric::Path& path) const;
+  std::optional<control::Prepare> DeviceFor(const fabric::Path& path);
+  std::vector<size_t> TriedLinks() const;
   void Dial();
   void OnDialled(HopDialer::Outcome outcome);
   bool DialAnother(const RefusedMessage& refused);

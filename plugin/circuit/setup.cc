@@ -9,12 +9,14 @@ namespace relay {
 namespace {
 
 constexpr uint32_t kMagic = 0x594c526e;  // "nRLY" on the wire
-constexpr uint16_t kSetupVersion = 2;
+constexpr uint16_t kSetupVersion = 3;
 
 constexpr size_t kMaxHopBytes = 8 + 8 + 2 * (2 + kMaxNameBytes);
 constexpr size_t kOpenFixedBytes = 16 + sizeof(Token) + 8 + 8 + 2 + 2 + 2 + 2 + 4;
 constexpr size_t kMaxSideBytes = 2 + kMaxBuildBytes + 2 + kMaxPluginPathBytes;
-static_assert(kOpenFixedBytes + 2 + kMaxNameBytes + kMaxHops * kMaxHopBytes + kMaxOfferBytes + kMaxSideBytes <=
+constexpr size_t kMaxParallelBytes = 2 + kMaxParallelLinks * kMaxHopBytes;
+static_assert(kOpenFixedBytes + 2 + kMaxNameBytes + kMaxHops * kMaxHopBytes + kMaxOfferBytes + kMaxSideBytes +
+                  kMaxParallelBytes <=
               kMaxSetupBody);
 
 std::vector<std::byte> Finish(SetupType type, const ByteWriter& body) { return EncodeSetup(type, body.bytes()); }
@@ -44,6 +46,33 @@ bool GetOffer(ByteReader& in, std::vector<std::byte>& offer) {
   if (size > kMaxOfferBytes) return false;
   auto bytes = in.GetBytes(size);
   offer.assign(bytes.begin(), bytes.end());
+  return true;
+}
+
+void PutHop(ByteWriter& out, const RouteHop& hop) {
+  out.Put<uint64_t>(hop.from);
+  out.Put<uint64_t>(hop.to);
+  out.PutString(hop.from_port);
+  out.PutString(hop.to_port);
+}
+
+RouteHop GetHop(ByteReader& in) {
+  RouteHop hop;
+  hop.from = in.Get<uint64_t>();
+  hop.to = in.Get<uint64_t>();
+  hop.from_port = in.GetString(kMaxNameBytes);
+  hop.to_port = in.GetString(kMaxNameBytes);
+  return hop;
+}
+
+// False for what is no list of links beside the only one of a route.
+bool GetParallel(ByteReader& in, OpenMessage& m) {
+  const size_t count = in.Get<uint16_t>();
+  if (count > kMaxParallelLinks || (count > 0 && m.route.size() != 1)) return false;
+  for (size_t i = 0; i < count; ++i) {
+    m.parallel.push_back(GetHop(in));
+    if (m.parallel.back().from != m.route[0].from || m.parallel.back().to != m.route[0].to) return false;
+  }
   return true;
 }
 
@@ -110,16 +139,14 @@ std::vector<std::byte> EncodeOpen(const OpenMessage& m) {
   body.PutString(m.source_name);
   body.Put<uint16_t>(m.hop);
   body.Put<uint16_t>(static_cast<uint16_t>(m.route.size()));
-  for (const RouteHop& hop : m.route) {
-    body.Put<uint64_t>(hop.from);
-    body.Put<uint64_t>(hop.to);
-    body.PutString(hop.from_port);
-    body.PutString(hop.to_port);
-  }
+  for (const RouteHop& hop : m.route) PutHop(body, hop);
   PutOffer(body, m.offer);
   PutSide(body, m.build, m.plugin);
   body.Put<uint16_t>(m.declared ? 1 : 0);
   body.Put<uint32_t>(m.settled_s);
+  const size_t parallel = std::min(m.parallel.size(), kMaxParallelLinks);
+  body.Put<uint16_t>(static_cast<uint16_t>(parallel));
+  for (const RouteHop& hop : std::span(m.parallel).first(parallel)) PutHop(body, hop);
   return Finish(SetupType::kOpen, body);
 }
 
@@ -172,20 +199,13 @@ Result<OpenMessage> DecodeOpen(std::span<const std::byte> body) {
   m.hop = in.Get<uint16_t>();
   size_t hops = in.Get<uint16_t>();
   if (!in.ok() || hops > kMaxHops || (hops == 0 ? m.hop != 0 : m.hop >= hops)) return Malformed("OPEN");
-  for (size_t i = 0; i < hops && in.ok(); ++i) {
-    RouteHop hop;
-    hop.from = in.Get<uint64_t>();
-    hop.to = in.Get<uint64_t>();
-    hop.from_port = in.GetString(kMaxNameBytes);
-    hop.to_port = in.GetString(kMaxNameBytes);
-    m.route.push_back(std::move(hop));
-  }
+  for (size_t i = 0; i < hops && in.ok(); ++i) m.route.push_back(GetHop(in));
   if (!GetOffer(in, m.offer)) return Malformed("OPEN");
   m.build = in.GetString(kMaxBuildBytes);
   m.plugin = in.GetString(kMaxPluginPathBytes);
   auto declared = in.Get<uint16_t>();
   m.settled_s = in.Get<uint32_t>();
-  if (!in.AtEnd() || declared > 1) return Malformed("OPEN");
+  if (!GetParallel(in, m) || !in.AtEnd() || declared > 1) return Malformed("OPEN");
   m.declared = declared == 1;
   return m;
 }

@@ -70,8 +70,8 @@ Result<stream::Request*> Comm::Post(void* data, size_t size, MemoryRegion* regio
                                        std::to_string(kMaxMessageBytes));
   }
   stream::Buffer buffer{.data = static_cast<std::byte*>(data), .size = size, .region = region};
-  if (region != nullptr && !region->memory.empty()) {
-    buffer.keys = {region->memory.front()->local_key(), region->memory.front()->remote_key()};
+  for (size_t i = 0; region != nullptr && i < region->memory.size(); ++i) {
+    buffer.keys[i] = {region->memory[i]->local_key(), region->memory[i]->remote_key()};
   }
   return stream_->Post(buffer, in_order);
 }

@@ -22,6 +22,11 @@ namespace {
 
 std::atomic<int> g_contexts{0};  // the last one to go also waits for transit circuits
 
+// A line of its own, where there is more to say than the one of every connection does.
+void SayLinks(const std::string& whither, const Devices& devices) {
+  if (devices.size() > 1) RELAY_INFO("%s over %s", whither.c_str(), LinksText(devices).c_str());
+}
+
 // Deadlines are judged often enough to be met, and seldom enough to cost nothing.
 Duration HousekeepingOf(const Knobs& knobs) {
   return std::clamp<Duration>(knobs.recover_timeout / 8, std::chrono::milliseconds(5), std::chrono::seconds(1));
@@ -190,15 +195,12 @@ void Context::Prepare(Attempt& attempt, const control::Prepare& where) {
   auto end = RdmaSendEnd::Make(where, knobs_.hop_timeout);
   if (!end) return link_.Answer(attempt.request, {{}, end.error().what});
   attempt.rdma = std::move(*end);
-  link_.Answer(attempt.request, {attempt.rdma->offer()});
+  link_.Answer(attempt.request, {attempt.rdma->offer(), attempt.rdma->missing()});
 }
 
-Comm* Context::AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream,
-                       std::shared_ptr<transport::rdma::Device> device) {
+Comm* Context::AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream, Devices devices) {
   stream->set_service(&service_);
   service_.Add(stream);
-  std::vector<std::shared_ptr<transport::rdma::Device>> devices;
-  if (device) devices.push_back(std::move(device));
   comms_.push_back(
       std::make_unique<Comm>(kind, *this, token, std::move(stream), std::move(devices), knobs_.hop_timeout));
   return comms_.back().get();
@@ -214,7 +216,7 @@ Result<Comm*> Context::MakeSendComm(Attempt& attempt, control::Received received
   if (!offer) return tl::unexpected(std::move(offer).error());
   const bool by_device = attempt.rdma && !offer->rdma.empty();
   RELAY_INFO("connected to %s: path %s, %s", attempt.node_name.c_str(), connected.path.c_str(),
-             by_device ? attempt.rdma->device()->name().c_str() : "tcp");
+             by_device ? attempt.rdma->devices().front()->name().c_str() : "tcp");
   SayAloud(connected.opened.note, {});
   SayAloud(connected.note, {attempt.node_name, connected.opened.build, connected.opened.plugin});
   auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), attempt.connect.name,
@@ -225,17 +227,18 @@ Result<Comm*> Context::MakeSendComm(Attempt& attempt, control::Received received
     return AddComm(Comm::Kind::kSend, token,
                    std::make_shared<stream::SendStream>(std::move(circuit), std::move(options), counters_,
                                                         std::min<uint64_t>(offer->eager_bytes, knobs_.eager)),
-                   nullptr);
+                   {});
   }
   auto lane = attempt.rdma->Connect(offer->rdma);
   if (!lane) {
     return Fail(lane.error().code,
                 "no connection from " + welcome().node_name + " to " + options.peer + ": " + lane.error().what);
   }
+  SayLinks("rdma to " + attempt.node_name, attempt.rdma->devices());
   return AddComm(
       Comm::Kind::kSend, token,
       std::make_shared<stream::LaneSendStream>(std::move(circuit), std::move(*lane), std::move(options), counters_),
-      attempt.rdma->device());
+      attempt.rdma->devices());
 }
 
 Result<Comm*> Context::Accept(ListenComm& listen) {
@@ -251,7 +254,8 @@ Result<Comm*> Context::MakeRecvComm(ListenComm& listen, control::Received receiv
   link_.StopListening(listen.token);
   auto end = MakeRecvEnd(arrived, received.fd.get());
   RELAY_INFO("accepted from %s: path %s, %s", arrived.open.source_name.c_str(), arrived.path.c_str(),
-             end ? end->device->name().c_str() : "tcp");
+             end ? end->devices.front()->name().c_str() : "tcp");
+  if (end) SayLinks("rdma from " + arrived.open.source_name, end->devices);
   SayAloud(arrived.note, {arrived.open.source_name, arrived.open.build, arrived.open.plugin});
   auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), arrived.open.name,
                                                     arrived.path, counters_);
@@ -265,22 +269,22 @@ Result<Comm*> Context::MakeRecvComm(ListenComm& listen, control::Received receiv
   if (!end) {
     return AddComm(
         Comm::Kind::kRecv, listen.token,
-        std::make_shared<stream::RecvStream>(std::move(circuit), std::move(options), counters_, knobs_.eager), nullptr);
+        std::make_shared<stream::RecvStream>(std::move(circuit), std::move(options), counters_, knobs_.eager), {});
   }
   return AddComm(
       Comm::Kind::kRecv, listen.token,
       std::make_shared<stream::LaneRecvStream>(std::move(circuit), std::move(end->lane), std::move(options), counters_),
-      std::move(end->device));
+      std::move(end->devices));
 }
 
 // What keeps a device from moving the messages is said by both ends: NCCL runs on without it.
 std::optional<RdmaRecvEnd> Context::MakeRecvEnd(control::Arrived& arrived, int socket) const {
   if (arrived.device.empty() || arrived.open.offer.empty()) return std::nullopt;
   auto end = RdmaRecvEnd::Make(arrived, socket, knobs_.hop_timeout);
-  if (end) return std::move(*end);
-  arrived.note +=
-      (arrived.note.empty() ? "" : "; ") + ("path " + arrived.path + " is used without RDMA: ") + end.error().what;
-  return std::nullopt;
+  const std::string why = end ? end->missing : "path " + arrived.path + " is used without RDMA: " + end.error().what;
+  if (!why.empty()) arrived.note += (arrived.note.empty() ? "" : "; ") + why;
+  if (!end) return std::nullopt;
+  return std::move(*end);
 }
 
 // What both ends of a connection should hear of it: once each, because every channel brings the same.

@@ -62,8 +62,7 @@ class Context {
   Result<Comm*> MakeSendComm(Attempt& attempt, control::Received received);
   Result<Comm*> MakeRecvComm(ListenComm& listen, control::Received received);
   Status JudgeAccept(ListenComm& listen);
-  Comm* AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream,
-                std::shared_ptr<transport::rdma::Device> device);
+  Comm* AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream, Devices devices);
   void Prepare(Attempt& attempt, const control::Prepare& where);
   std::optional<RdmaRecvEnd> MakeRecvEnd(control::Arrived& arrived, int socket) const;
   stream::StreamOptions OptionsFor(std::string peer, std::string near_link) const;

@@ -19,41 +19,110 @@ std::optional<SocketAddress> AddressOf(int fd, int (*ask)(int, sockaddr*, sockle
   return SocketAddress::From(reinterpret_cast<sockaddr*>(&storage));
 }
 
-}  // namespace
+// The devices behind the links of a path, null where one cannot be opened; the first must be.
+struct OpenedDevices {
+  Devices devices;
+  std::string missing;
+};
 
-Result<RdmaSendEnd> RdmaSendEnd::Make(const control::Prepare& where, Duration hop_timeout) {
-  auto device = rdma::Device::Open(where.device, static_cast<uint8_t>(where.port));
+Result<OpenedDevices> OpenDevices(const std::string& first, uint16_t port,
+                                  const std::vector<control::ParallelPort>& parallel) {
+  auto device = rdma::Device::Open(first, static_cast<uint8_t>(port));
   if (!device) return tl::unexpected(std::move(device).error());
-  auto end = [&](auto lane) -> Result<RdmaSendEnd> {
-    if (!lane) return tl::unexpected(std::move(lane).error());
-    return RdmaSendEnd(*device, std::move(*lane));
-  };
-  return where.relays == 0 ? end(rdma::DirectSendLane::Make(*device, hop_timeout))
-                           : end(rdma::RelayedSendLane::Make(*device, hop_timeout));
+  OpenedDevices out{{std::move(*device)}, {}};
+  for (const control::ParallelPort& other : parallel) {
+    out.devices.push_back(nullptr);
+    if (other.device.empty()) continue;
+    auto opened = rdma::Device::Open(other.device, static_cast<uint8_t>(other.port));
+    if (opened) {
+      out.devices.back() = std::move(*opened);
+    } else {
+      rdma::AddMissing(out.missing, opened.error().what);
+    }
+  }
+  return out;
 }
 
-std::vector<std::byte> RdmaSendEnd::offer() const { return rdma::EncodeHopOffer(lane_->offer()); }
+// Those of the links that both sides use.
+void KeepUsed(Devices& devices, const rdma::LaneOffer& answer) {
+  for (size_t i = devices.size(); i-- > 1;) {
+    if (i > answer.parallel.size() || !answer.parallel[i - 1]) devices.erase(devices.begin() + static_cast<long>(i));
+  }
+}
+
+std::string Joined(std::string sentence, const std::string& other) {
+  return sentence + (sentence.empty() || other.empty() ? "" : "; ") + other;
+}
+
+Result<RdmaRecvEnd> MakeDirectRecvEnd(const control::Arrived& arrived, const rdma::LaneOffer& far, OpenedDevices opened,
+                                      const rdma::DirectRecvLane::Addresses& of_socket, Duration hop_timeout) {
+  std::vector<rdma::DirectRecvLane::Link> links;
+  for (size_t i = 0; i < opened.devices.size(); ++i) {
+    links.push_back({opened.devices[i], of_socket});
+    if (i == 0) continue;
+    const auto& known = arrived.parallel[i - 1].addresses;
+    links[i].addresses =
+        known.size() == 2 ? rdma::DirectRecvLane::Addresses{known[0], known[1]} : rdma::DirectRecvLane::Addresses{};
+  }
+  auto lane = rdma::DirectRecvLane::Make(links, far, hop_timeout);
+  if (!lane) return tl::unexpected(std::move(lane).error());
+  KeepUsed(opened.devices, (*lane)->offers());
+  auto answer = rdma::EncodeLaneOffer((*lane)->offers());
+  std::string missing = Joined(std::move(opened.missing), (*lane)->missing());
+  return RdmaRecvEnd{std::move(opened.devices), std::move(*lane), std::move(answer), std::move(missing)};
+}
+
+}  // namespace
+
+std::string LinksText(const Devices& devices) {
+  std::string out = std::to_string(devices.size()) + " links (";
+  for (size_t i = 0; i < devices.size(); ++i) out += (i == 0 ? "" : ", ") + devices[i]->name();
+  return out + ")";
+}
+
+Result<RdmaSendEnd> RdmaSendEnd::Make(const control::Prepare& where, Duration hop_timeout) {
+  auto opened = OpenDevices(where.device, where.port, where.parallel);
+  if (!opened) return tl::unexpected(std::move(opened).error());
+  if (where.relays != 0) {
+    auto lane = rdma::RelayedSendLane::Make(opened->devices.front(), hop_timeout);
+    if (!lane) return tl::unexpected(std::move(lane).error());
+    return RdmaSendEnd({opened->devices.front()}, std::move(*lane), {});
+  }
+  std::vector<rdma::DirectSendLane::Link> links;
+  for (size_t i = 0; i < opened->devices.size(); ++i) {
+    links.push_back({opened->devices[i], i == 0 ? where.speed_mbit : where.parallel[i - 1].speed_mbit});
+  }
+  auto lane = rdma::DirectSendLane::Make(links, hop_timeout);
+  if (!lane) return tl::unexpected(std::move(lane).error());
+  std::string missing = Joined(std::move(opened->missing), (*lane)->missing());
+  return RdmaSendEnd(std::move(opened->devices), std::move(*lane), std::move(missing));
+}
+
+std::vector<std::byte> RdmaSendEnd::offer() const { return rdma::EncodeLaneOffer(lane_->offers()); }
 
 Result<std::unique_ptr<transport::SendLane>> RdmaSendEnd::Connect(std::span<const std::byte> offer) {
-  auto far = rdma::DecodeHopOffer(offer);
+  auto far = rdma::DecodeLaneOffer(offer);
   if (!far) return tl::unexpected(std::move(far).error());
-  RELAY_TRY(lane_->Connect(*far));
+  RELAY_TRY(lane_->ConnectAll(*far));
+  KeepUsed(devices_, *far);
   return std::unique_ptr<transport::SendLane>(std::move(lane_));
 }
 
 Result<RdmaRecvEnd> RdmaRecvEnd::Make(const control::Arrived& arrived, int socket, Duration hop_timeout) {
+  const rdma::DirectRecvLane::Addresses addresses{AddressOf(socket, getsockname), AddressOf(socket, getpeername)};
+  auto opened = OpenDevices(arrived.device, arrived.device_port, arrived.parallel);
+  if (!opened) return tl::unexpected(std::move(opened).error());
+  if (arrived.open.route.size() <= 1) {
+    auto far = rdma::DecodeLaneOffer(arrived.open.offer);
+    if (!far) return tl::unexpected(std::move(far).error());
+    return MakeDirectRecvEnd(arrived, *far, std::move(*opened), addresses, hop_timeout);
+  }
   auto far = rdma::DecodeHopOffer(arrived.open.offer);
   if (!far) return tl::unexpected(std::move(far).error());
-  auto device = rdma::Device::Open(arrived.device, static_cast<uint8_t>(arrived.device_port));
-  if (!device) return tl::unexpected(std::move(device).error());
-  const rdma::DirectRecvLane::Addresses addresses{AddressOf(socket, getsockname), AddressOf(socket, getpeername)};
-  auto end = [&](auto made) -> Result<RdmaRecvEnd> {
-    if (!made) return tl::unexpected(std::move(made).error());
-    auto answer = rdma::EncodeHopOffer((*made)->offer());
-    return RdmaRecvEnd{*device, std::move(*made), std::move(answer)};
-  };
-  return arrived.open.route.size() <= 1 ? end(rdma::DirectRecvLane::Make(*device, *far, addresses, hop_timeout))
-                                        : end(rdma::RelayedRecvLane::Make(*device, *far, addresses, hop_timeout));
+  auto lane = rdma::RelayedRecvLane::Make(opened->devices.front(), *far, addresses, hop_timeout);
+  if (!lane) return tl::unexpected(std::move(lane).error());
+  auto answer = rdma::EncodeHopOffer((*lane)->offer());
+  return RdmaRecvEnd{{opened->devices.front()}, std::move(*lane), std::move(answer), {}};
 }
 
 }  // namespace relay::comm

@@ -1,6 +1,7 @@
-// This process's end of a circuit that devices carry: the device, and the lane on it, from the agent's question on.
+// This process's end of a circuit that devices carry: the devices, and the lane on them, from the agent's question on.
 #pragma once
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -10,21 +11,29 @@
 
 namespace relay::comm {
 
+using Devices = std::vector<std::shared_ptr<transport::rdma::Device>>;
+// "2 links (mlx5_0, mlx5_1)"
+std::string LinksText(const Devices& devices);
+
 // Of the connecting side: made when the agent has found the path, connected by what OPENED offers.
 class RdmaSendEnd {
  public:
   static Result<RdmaSendEnd> Make(const control::Prepare& where, Duration hop_timeout);
   std::vector<std::byte> offer() const;
+  // Why parallel links do not serve: a sentence, or empty.
+  const std::string& missing() const { return missing_; }
   // `offer`: the neighbour's answer.
   Result<std::unique_ptr<transport::SendLane>> Connect(std::span<const std::byte> offer);
-  const std::shared_ptr<transport::rdma::Device>& device() const { return device_; }
+  // That of the path's first link, then, once connected, those of the parallel links in use: one for each stripe.
+  const Devices& devices() const { return devices_; }
 
  private:
-  RdmaSendEnd(std::shared_ptr<transport::rdma::Device> device, std::unique_ptr<transport::rdma::DialledLane> lane)
-      : device_(std::move(device)), lane_(std::move(lane)) {}
+  RdmaSendEnd(Devices devices, std::unique_ptr<transport::rdma::DialledLane> lane, std::string missing)
+      : devices_(std::move(devices)), lane_(std::move(lane)), missing_(std::move(missing)) {}
 
-  std::shared_ptr<transport::rdma::Device> device_;
+  Devices devices_;  // until connected, one for each link, null where it cannot be used
   std::unique_ptr<transport::rdma::DialledLane> lane_;
+  std::string missing_;
 };
 
 // Of the accepting side: ready as soon as it is there.
@@ -32,9 +41,10 @@ struct RdmaRecvEnd {
   // `socket`: of the last hop; its addresses tell the device's addresses on this link.
   static Result<RdmaRecvEnd> Make(const control::Arrived& arrived, int socket, Duration hop_timeout);
 
-  std::shared_ptr<transport::rdma::Device> device;
+  Devices devices;  // one for each stripe of the lane
   std::unique_ptr<transport::RecvLane> lane;
   std::vector<std::byte> offer;
+  std::string missing;  // why parallel links do not serve: a sentence, or empty
 };
 
 }  // namespace relay::comm

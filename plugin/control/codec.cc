@@ -18,8 +18,9 @@ constexpr size_t kMaxPciPath = 256;
 constexpr size_t kMaxDevices = 64;
 constexpr size_t kMaxPath = 16 * 1024;
 constexpr uint16_t kFirstWithReach = 2;  // of the protocol's versions
+constexpr size_t kMaxParallelPortBytes = 2 + kMaxNameBytes + 2 + 4 + 2 + kMaxAddresses * (2 + kMaxNameBytes);
 static_assert(kHeaderBytes + 4 + kSetupPrefixBytes + kMaxSetupBody + 2 + kMaxPath + 2 + kMaxNote + 2 + kMaxNameBytes +
-                  2 <=
+                  2 + 2 + kMaxParallelLinks * kMaxParallelPortBytes <=
               kMaxPacket);
 
 // One Put and one Get per message, side by side: what the one writes, the other reads.
@@ -42,6 +43,31 @@ bool Get(ByteReader& in, std::vector<SocketAddress>& addresses) {
     auto address = SocketAddress::ParseWithPort(in.GetString(kMaxNameBytes));
     if (!address) return false;
     addresses.push_back(*address);
+  }
+  return true;
+}
+
+void Put(ByteWriter& out, const std::vector<ParallelPort>& ports) {
+  const size_t count = std::min(ports.size(), kMaxParallelLinks);
+  out.Put<uint16_t>(static_cast<uint16_t>(count));
+  for (size_t i = 0; i < count; ++i) {
+    out.PutString(ports[i].device);
+    out.Put<uint16_t>(ports[i].port);
+    out.Put<uint32_t>(ports[i].speed_mbit);
+    Put(out, ports[i].addresses);
+  }
+}
+bool Get(ByteReader& in, std::vector<ParallelPort>& ports) {
+  const size_t count = in.Get<uint16_t>();
+  if (count > kMaxParallelLinks) return false;
+  for (size_t i = 0; i < count && in.ok(); ++i) {
+    ParallelPort port;
+    port.device = in.GetString(kMaxNameBytes);
+    port.port = in.Get<uint16_t>();
+    port.speed_mbit = in.Get<uint32_t>();
+    // Both ends' or none.
+    if (!Get(in, port.addresses) || (port.addresses.size() != 0 && port.addresses.size() != 2)) return false;
+    ports.push_back(std::move(port));
   }
   return true;
 }
@@ -196,6 +222,7 @@ void Put(ByteWriter& out, const Arrived& m) {
   out.PutString(std::string_view(m.note).substr(0, kMaxNote));
   out.PutString(m.device);
   out.Put<uint16_t>(m.device_port);
+  Put(out, m.parallel);
 }
 bool Get(ByteReader& in, Arrived& m) {
   if (!GetSetup(in, SetupType::kOpen, DecodeOpen, m.open)) return false;
@@ -203,19 +230,22 @@ bool Get(ByteReader& in, Arrived& m) {
   m.note = in.GetString(kMaxNote);
   m.device = in.GetString(kMaxNameBytes);
   m.device_port = in.Get<uint16_t>();
-  return true;
+  return Get(in, m.parallel);
 }
 
 void Put(ByteWriter& out, const Prepare& m) {
   out.PutString(m.device);
   out.Put<uint16_t>(m.port);
   out.Put<uint16_t>(m.relays);
+  out.Put<uint32_t>(m.speed_mbit);
+  Put(out, m.parallel);
 }
 bool Get(ByteReader& in, Prepare& m) {
   m.device = in.GetString(kMaxNameBytes);
   m.port = in.Get<uint16_t>();
   m.relays = in.Get<uint16_t>();
-  return true;
+  m.speed_mbit = in.Get<uint32_t>();
+  return Get(in, m.parallel);
 }
 
 void Put(ByteWriter& out, const Prepared& m) {

@@ -1,7 +1,9 @@
 // What both ends of a connection have in common whose messages a device moves: the socket carries neither DATA nor CTS.
 #pragma once
 #include <memory>
+#include <string>
 
+#include "base/log.h"
 #include "relay/lane.h"
 #include "stream/fit.h"
 #include "stream/stream.h"
@@ -21,7 +23,13 @@ class LaneStream : public Stream {
 
  private:
   transport::Lane* lane() final { return lane_.get(); }
-  void DropLane() final { lane_.reset(); }
+  void DropLane() final {
+    if (!lane_) return;
+    if (const std::string carried = lane_->Summary(); !carried.empty()) {
+      RELAY_INFO("connection with %s: %s", options().peer.c_str(), carried.c_str());
+    }
+    lane_.reset();
+  }
 
   Status OnPosted(Request&) final { return {}; }
   bool Push() final { return false; }

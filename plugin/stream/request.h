@@ -18,7 +18,7 @@ struct Request {
   bool in_order = false;         // receive: the reader may be polling flags inside the payload
   std::byte* data = nullptr;     // the caller's; touched only while kPosted
   const void* region = nullptr;  // the registration it lies in, for deregMr
-  transport::MemoryKeys keys{};  // and what a device calls it
+  transport::StripeKeys keys{};  // and what its devices call it
   uint64_t size = 0;             // send: bytes of the message; receive: capacity, then the bytes that came
   uint64_t message = 0;
 };
@@ -28,7 +28,7 @@ struct Buffer {
   std::byte* data = nullptr;
   uint64_t size = 0;
   const void* region = nullptr;
-  transport::MemoryKeys keys{};
+  transport::StripeKeys keys{};
 };
 
 }  // namespace relay::stream

@@ -26,7 +26,7 @@ struct Registered {
     if (registered) memory = *registered;
   }
   transport::LaneBuffer buffer(size_t size) {
-    return {bytes.data(), size, {memory->local_key(), memory->remote_key()}};
+    return {bytes.data(), size, {{{memory->local_key(), memory->remote_key()}}}};
   }
   std::vector<std::byte> bytes;
   std::shared_ptr<transport::rdma::Memory> memory;

@@ -22,6 +22,11 @@ void CheckOffer(std::span<const std::byte> bytes) {
     fuzz::Check(offer->endpoint.gids.size() <= 32);
     fuzz::Check(Same(EncodeHopOffer(*offer), bytes));
   }
+  if (auto offer = DecodeLaneOffer(bytes)) {
+    fuzz::Check(bytes.size() <= kMaxLaneOfferBytes && kMaxLaneOfferBytes < kMaxOfferBytes);
+    fuzz::Check(offer->parallel.size() <= kMaxParallelLinks);
+    fuzz::Check(Same(EncodeLaneOffer(*offer), bytes));
+  }
   if (auto offer = circuit::DecodeOffer(bytes)) fuzz::Check(Same(circuit::EncodeOffer(*offer), bytes));
 }
 

@@ -55,6 +55,11 @@ void WriteSetup() {
   OpenMessage longest = Open();
   longest.route.assign(kMaxHops, {1, 2, "", ""});
   Write("setup/open_longest", EncodeOpen(longest));
+  OpenMessage parallel = Open();
+  parallel.hop = 0;
+  parallel.route.resize(1);
+  parallel.parallel.assign(2, {1, 2, "ab2", "ba2"});
+  Write("setup/open_parallel", EncodeOpen(parallel));
   Write("setup/opened", EncodeOpened({.name = Open().name, .offer = {std::byte{1}, std::byte{2}}, .build = "0.1.0"}));
   Write("setup/refused", EncodeRefused({.node = 2, .final = true, .code = RefusedCode::kNoPath, .sentence = "no"}));
 }
@@ -100,9 +105,9 @@ void WriteControl() {
        Welcome{.build = "0.1.0", .node_name = "A", .devices = {{"relay0", "", 1000}}, .verbs = {{"mlx5_0", 1}}}},
       {"connected", Connected{{.name = Open().name, .offer = {}}, "A ab--ba B"}},
       {"failed", Failed{{.node = 2, .sentence = "no"}}},
-      {"arrived", Arrived{Open(), "A ab--ba B"}},
+      {"arrived", Arrived{Open(), "A ab--ba B", "", "mlx5_0", 1, {{"mlx5_1", 1}}}},
       {"answer", Answer{"{}"}},
-      {"prepare", Prepare{"mlx5_0", 1, 2}},
+      {"prepare", Prepare{"mlx5_0", 1, 2, 100, {{"mlx5_1", 1, 100}}}},
       {"prepared", Prepared{{std::byte{1}}, "no"}}};
   for (const auto& [name, message] : packets) Write(std::string("control/") + name, Encode({9, message}));
 }
@@ -154,6 +159,7 @@ void WriteRdma() {
                  .window = {4096, 7}};
   offer.endpoint.gids[0].bytes[15] = std::byte{1};
   Write("rdma/dialler", EncodeHopOffer(offer));
+  Write("rdma/parallel", EncodeLaneOffer({.first = offer, .parallel = {offer, std::nullopt, offer}}));
   offer.endpoint.chosen = offer.endpoint.own = 0;
   offer.slots = 16;
   offer.slot_bytes = 131072;

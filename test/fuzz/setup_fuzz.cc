@@ -10,6 +10,7 @@ void CheckBounds(const OpenMessage& m) {
   fuzz::Check(m.route.size() <= kMaxHops && (m.hop < m.route.size() || (m.route.empty() && m.hop == 0)));
   fuzz::Check(m.source_name.size() <= kMaxNameBytes && m.offer.size() <= kMaxOfferBytes);
   fuzz::Check(m.build.size() <= kMaxBuildBytes && m.plugin.size() <= kMaxPluginPathBytes);
+  fuzz::Check(m.parallel.size() <= kMaxParallelLinks && (m.parallel.empty() || m.route.size() == 1));
   for (const RouteHop& hop : m.route) {
     fuzz::Check(hop.from_port.size() <= kMaxNameBytes && hop.to_port.size() <= kMaxNameBytes);
   }

@@ -1,5 +1,6 @@
 #include "transport/rdma/direct_recv_lane.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "transport/rdma/gid_choice.h"
@@ -11,81 +12,132 @@ constexpr uint32_t kQueuedEntries = 2 * kLaneMessages;
 // Every so many entries one asks for a completion, which frees the places of those before.
 constexpr uint64_t kEntrySignal = 16;
 static_assert(kEntrySignal <= kLaneMessages);
+constexpr size_t kTakenAtOnce = 16;
 
 }  // namespace
 
-DirectRecvLane::DirectRecvLane(std::shared_ptr<Device> device, WindowMemory news, std::unique_ptr<QueuePair> queue_pair,
-                               Endpoint near, Window ring)
-    : device_(std::move(device)),
-      news_(std::move(news)),
-      queue_pair_(std::move(queue_pair)),
-      near_(std::move(near)),
-      ring_(ring) {}
-
 Result<std::unique_ptr<DirectRecvLane>> DirectRecvLane::Make(std::shared_ptr<Device> device, const HopOffer& far,
                                                              const Addresses& addresses, Duration hop_timeout) {
-  auto news = WindowMemory::Make(*device, kLaneMessages * kCtsEntryBytes);
+  const Link link{std::move(device), addresses};
+  return Make({&link, 1}, {.first = far}, hop_timeout);
+}
+
+Result<std::unique_ptr<DirectRecvLane>> DirectRecvLane::Make(std::span<const Link> links, const LaneOffer& far,
+                                                             Duration hop_timeout) {
+  if (1 + far.parallel.size() > links.size()) {
+    return Fail(ErrorCode::kRemote, "the sender offers queue pairs for more links than its path has");
+  }
+  auto news = WindowMemory::Make(*links.front().device, kLaneMessages * kCtsEntryBytes);
   if (!news) return tl::unexpected(std::move(news).error());
-  auto queue_pair = QueuePair::Create(device, {.sends = kQueuedEntries,
-                                               .receives = kLaneMessages,
-                                               .pieces = 1,
-                                               .inline_bytes = kCtsEntryBytes,
-                                               .hop_timeout = hop_timeout});
+  std::unique_ptr<DirectRecvLane> lane(new DirectRecvLane(std::move(*news), far.first.window));
+  std::vector<Stripe> stripes;
+  auto first = Answer(links.front(), lane->answer_.first, far.first, hop_timeout);
+  if (!first) return tl::unexpected(std::move(first).error());
+  stripes.push_back(std::move(*first));
+  for (size_t i = 0; i < far.parallel.size(); ++i) {
+    auto& answer = lane->answer_.parallel.emplace_back();
+    if (!far.parallel[i] || !links[i + 1].device) continue;
+    HopOffer offer;
+    auto stripe = Answer(links[i + 1], offer, *far.parallel[i], hop_timeout);
+    if (stripe) {
+      answer = std::move(offer);
+      stripes.push_back(std::move(*stripe));
+    } else {
+      AddMissing(lane->missing_, stripe.error().what);
+    }
+  }
+  auto joined = Stripes::Join(std::move(stripes));
+  if (!joined) return tl::unexpected(std::move(joined).error());
+  lane->stripes_ = std::move(*joined);
+  return lane;
+}
+
+Result<Stripe> DirectRecvLane::Answer(const Link& link, HopOffer& answer, const HopOffer& far, Duration hop_timeout) {
+  auto queue_pair = QueuePair::Create(link.device, {.sends = kQueuedEntries,
+                                                    .receives = kLaneMessages,
+                                                    .pieces = 1,
+                                                    .inline_bytes = kCtsEntryBytes,
+                                                    .hop_timeout = hop_timeout});
   if (!queue_pair) return tl::unexpected(std::move(queue_pair).error());
   Endpoint near = (*queue_pair)->near();
-  auto pair = ChooseGids(near, far.endpoint, addresses.near, addresses.far);
+  auto pair = ChooseGids(near, far.endpoint, link.addresses.near, link.addresses.far);
   if (!pair) return tl::unexpected(std::move(pair).error());
   RELAY_TRY((*queue_pair)->Connect(far.endpoint, *pair));
   near.chosen = static_cast<uint8_t>(pair->far);
   near.own = static_cast<uint8_t>(pair->near);
-  return std::unique_ptr<DirectRecvLane>(
-      new DirectRecvLane(std::move(device), std::move(*news), std::move(*queue_pair), std::move(near), far.window));
-}
-
-HopOffer DirectRecvLane::offer() const { return {.endpoint = near_}; }
-
-void DirectRecvLane::TakeEvents() {
-  queue_pair_->TakeEvents();
-  device_->TakeEvents();
+  answer = {.endpoint = std::move(near)};
+  return Stripe{link.device, std::move(*queue_pair)};
 }
 
 Result<bool> DirectRecvLane::Announce(const LaneBuffer& buffer) {
-  if (announced_ == whole_ + kLaneMessages || !queue_pair_->HasRoom(1)) return false;
+  if (announced_ == whole_ + kLaneMessages || !stripes_[0].HasRoom(1)) return false;
   const uint64_t message = announced_, offset = message % kLaneMessages * kCtsEntryBytes;
-  const CtsEntry entry{reinterpret_cast<uint64_t>(buffer.data), buffer.keys.remote, static_cast<uint32_t>(buffer.size)};
+  CtsEntry entry{reinterpret_cast<uint64_t>(buffer.data), static_cast<uint32_t>(buffer.size)};
+  for (size_t i = 0; i < stripes_.size(); ++i) entry.keys[i] = buffer.keys[i].remote;
   const CtsBytes bytes = EncodeCts(entry, message);
   std::memcpy(news_.data() + offset, bytes.data(), bytes.size());
-  // Before the news of it leaves: the sender's immediate always meets a posted receive.
-  queue_pair_->Receive({}, message);
-  const Piece piece{news_.data() + offset, kCtsEntryBytes, news_.local_key()};
-  queue_pair_->Write({&piece, 1}, {ring_.address + offset, ring_.key}, message,
-                     {.signaled = message % kEntrySignal == kEntrySignal - 1,
-                      .inlined = queue_pair_->inline_bytes() >= kCtsEntryBytes});
   ++announced_;
+  // Before the news of it leaves: each message that may be under way finds a receive on every stripe. What a message
+  // that went over another stripe has left here serves the next.
+  for (size_t i = 0; i < stripes_.size(); ++i) {
+    Arrivals& arrivals = arrivals_[i];
+    if (arrivals.posted + arrivals.spared < announced_) stripes_[i].Receive({}, arrivals.posted++);
+  }
+  const Piece piece{news_.data() + offset, kCtsEntryBytes, news_.local_key()};
+  stripes_[0].Write({&piece, 1}, {ring_.address + offset, ring_.key}, message,
+                    {.signaled = message % kEntrySignal == kEntrySignal - 1,
+                     .inlined = stripes_[0].inline_bytes() >= kCtsEntryBytes});
   return true;
 }
 
-Status DirectRecvLane::Poll() {
-  auto count = queue_pair_->Poll(completions_);
-  if (!count) return tl::unexpected(std::move(count).error());
-  next_ = 0;
-  count_ = *count;
-  moved_ += count_;
-  return {};
+// Until nothing comes: a device that was armed tells of nothing that was there before.
+Status DirectRecvLane::Poll(size_t stripe) {
+  Arrivals& arrivals = arrivals_[stripe];
+  Completion completions[kTakenAtOnce];
+  while (true) {
+    auto count = stripes_[stripe].Poll(completions);
+    if (!count) return tl::unexpected(std::move(count).error());
+    moved_ += *count;
+    for (const Completion& completion : std::span(completions).first(*count)) {
+      if (completion.work != Work::kReceive) continue;  // entries that have left
+      if (!completion.immediate || arrivals.end - arrivals.begin == announced_ - whole_) {
+        return Fail(ErrorCode::kRemote, "over " + stripes_.device(stripe).name() +
+                                            " came a message without its size, or one too many: the peer breaks the "
+                                            "protocol");
+      }
+      arrivals.sizes[arrivals.end++ % kLaneMessages] = *completion.immediate;
+    }
+    if (*count < kTakenAtOnce) return {};
+  }
+}
+
+// The next message, if all of it is there.
+Result<std::optional<uint64_t>> DirectRecvLane::TakeWhole() {
+  const size_t home = HomeStripe(whole_, stripes_.size());
+  const auto front = [&](size_t stripe) -> const uint32_t* {
+    const Arrivals& arrivals = arrivals_[stripe];
+    return arrivals.begin == arrivals.end ? nullptr : &arrivals.sizes[arrivals.begin % kLaneMessages];
+  };
+  if (front(home) == nullptr) return std::nullopt;
+  const uint32_t size = *front(home);
+  const bool split = IsSplit(size, stripes_.size());
+  for (size_t i = 0; split && i < stripes_.size(); ++i) {
+    if (front(i) == nullptr) return std::nullopt;
+    if (*front(i) == size) continue;
+    return Fail(ErrorCode::kRemote, "a message has " + std::to_string(size) + " bytes over " +
+                                        stripes_.device(home).name() + " and " + std::to_string(*front(i)) + " over " +
+                                        stripes_.device(i).name() + ": the peer breaks the protocol");
+  }
+  for (size_t i = 0; i < stripes_.size(); ++i) ++(split || i == home ? arrivals_[i].begin : arrivals_[i].spared);
+  ++whole_;
+  return size;
 }
 
 Result<std::optional<uint64_t>> DirectRecvLane::NextWhole() {
-  if (next_ == count_) RELAY_TRY(Poll());
-  while (next_ != count_) {
-    const Completion& completion = completions_[next_++];
-    if (completion.work != Work::kReceive) continue;  // entries that have left
-    if (completion.id != whole_ || !completion.immediate) {
-      return Fail(ErrorCode::kRemote, "a message without its size, or out of order: the peer breaks the protocol");
-    }
-    ++whole_;
-    return *completion.immediate;
-  }
-  return std::nullopt;
+  auto whole = TakeWhole();
+  if (!whole || *whole) return whole;
+  for (size_t i = 0; i < stripes_.size(); ++i) RELAY_TRY(Poll(i));
+  return TakeWhole();
 }
 
 }  // namespace relay::transport::rdma

@@ -1,8 +1,11 @@
 // What the two ends of a hop's queue pair tell each other in OPEN and OPENED.
 #pragma once
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "relay/lane.h"
+#include "relay/setup.h"
 #include "transport/rdma/endpoint.h"
 
 namespace relay::transport::rdma {
@@ -25,5 +28,19 @@ inline constexpr size_t kMaxHopOfferBytes = 1024;
 std::vector<std::byte> EncodeHopOffer(const HopOffer& offer);
 // Everything bounded; nothing may follow.
 Result<HopOffer> DecodeHopOffer(std::span<const std::byte> bytes);
+
+// Of a lane without relays: a queue pair on the path's only link and on each of OPEN's parallel links, in that order;
+// nothing where none can be made. Without parallel links it has the bytes of its hop's offer.
+struct LaneOffer {
+  HopOffer first{};
+  std::vector<std::optional<HopOffer>> parallel = {};
+};
+
+inline constexpr size_t kMaxLaneOfferBytes = 3072;
+static_assert(kMaxStripes == 1 + kMaxParallelLinks);
+
+// Links beyond kMaxParallelLinks are left out.
+std::vector<std::byte> EncodeLaneOffer(const LaneOffer& offer);
+Result<LaneOffer> DecodeLaneOffer(std::span<const std::byte> bytes);
 
 }  // namespace relay::transport::rdma

@@ -18,7 +18,7 @@ Result<bool> RelayedRecvLane::Announce(const LaneBuffer& buffer) {
   // Before the news of it leaves: the relay's immediate always meets a posted receive.
   channel_->ExpectImmediate();
   channel_->Send({.type = PacketType::kCts,
-                  .key = buffer.keys.remote,
+                  .key = buffer.keys[0].remote,
                   .message = announced_,
                   .total = static_cast<uint32_t>(buffer.size),
                   .address = reinterpret_cast<uint64_t>(buffer.data),

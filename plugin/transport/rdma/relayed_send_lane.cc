@@ -41,10 +41,10 @@ void RelayedSendLane::SendPackets() {
     const uint64_t total = message.buffer.size;
     const auto length = static_cast<uint32_t>(std::min<uint64_t>(channel_->far_slot_bytes(), total - leaving_offset_));
     const bool last = leaving_offset_ + length == total;
-    const Piece payload{message.buffer.data + leaving_offset_, length, message.buffer.keys.local};
+    const Piece payload{message.buffer.data + leaving_offset_, length, message.buffer.keys[0].local};
     channel_->Send({.type = PacketType::kData,
                     .last = last,
-                    .key = message.cts.key,
+                    .key = message.cts.keys[0],
                     .message = leaving_,
                     .offset = leaving_offset_,
                     .length = length,
@@ -71,7 +71,7 @@ Status RelayedSendLane::Take(const Packet& packet) {
     return Fail(ErrorCode::kRemote, "CTS for message " + std::to_string(packet.message) + " where " +
                                         std::to_string(announced_) + " was due: the peer breaks the protocol");
   }
-  At(announced_++).cts = {packet.address, packet.key, packet.total};
+  At(announced_++).cts = {packet.address, packet.total, {packet.key}};
   return {};
 }
 

@@ -105,6 +105,16 @@ void FakeVerbs::Mend(const PortName& port) {
   state_->PumpIfPerPost();
 }
 
+void FakeVerbs::Hold(const std::string& device, bool held) {
+  Lock lock(state_->mutex);
+  if (held) {
+    state_->held.insert(device);
+  } else {
+    state_->held.erase(device);
+  }
+  state_->PumpIfPerPost();
+}
+
 void FakeVerbs::SetPort(const PortName& port, bool up) {
   Lock lock(state_->mutex);
   PortOf(*state_, port).up = up;

@@ -79,6 +79,8 @@ class FakeVerbs {
   void SetGids(const PortName& port, std::vector<transport::rdma::Gid> gids);
   void Cut(const PortName& port);  // its cable drops everything, silently
   void Mend(const PortName& port);
+  // A device that is slow: what its queue pairs send waits until it is held no more.
+  void Hold(const std::string& device, bool held);
   // Down: PORT_ERR to whoever has the device open, and nothing passes. Up: PORT_ACTIVE. The other end is not told.
   void SetPort(const PortName& port, bool up);
 

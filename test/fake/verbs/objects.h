@@ -150,6 +150,7 @@ struct FakeVerbs::State {
   std::map<std::string, std::unique_ptr<FakeDevice>> devices;
   std::map<PortName, PortName> cables;  // both ways
   std::set<PortName> cut;
+  std::set<std::string> held;
   unsigned links = 0;
 
   size_t lists = 0, domains = 0, channels = 0, queues = 0;

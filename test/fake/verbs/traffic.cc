@@ -331,7 +331,8 @@ void FakeVerbs::State::Fail(FakePair& pair) {
 }
 
 bool FakeVerbs::State::Work(FakePair& pair) {
-  if (pair.state != IBV_QPS_RTS || pair.sends.empty() || pair.gone()) return false;
+  const bool stands = pair.gone() || held.contains(pair.device().spec.name);
+  if (pair.state != IBV_QPS_RTS || pair.sends.empty() || stands) return false;
   std::optional<ibv_wc_status> status;
   if (!pair.send_faults.empty()) {
     status = pair.send_faults.front();

@@ -48,9 +48,9 @@ Result<SetupPrefix> Prefix(const std::vector<std::byte>& whole) {
 TEST(Setup, OpenHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeOpen(SomeOpen())),
             "6e524c59"
-            "0200"
+            "0300"
             "0100"
-            "7d000000"
+            "7f000000"
             "0807060504030201"
             "09000000"
             "0a000000"
@@ -72,13 +72,60 @@ TEST(Setup, OpenHasTheseBytes) {
             "0300302e31"
             "05002f702e736f"
             "0100"
-            "04030201");
+            "04030201"
+            "0000");
+}
+
+OpenMessage SomeParallelOpen() {
+  OpenMessage m = SomeOpen();
+  m.route = {{3, 4, "ab", "ba"}};
+  m.hop = 0;
+  m.parallel = {{3, 4, "ab2", "ba2"}};
+  return m;
+}
+
+TEST(Setup, ParallelLinksComeLast) {
+  const auto open = EncodeOpen(SomeParallelOpen());
+  const std::string tail =
+      "0100"
+      "0300000000000000"
+      "0400000000000000"
+      "0300616232"
+      "0300626132";
+  EXPECT_EQ(Hex(open).substr(Hex(open).size() - tail.size()), tail);
+  const auto back = DecodeOpen(Body(open));
+  ASSERT_TRUE(back);
+  ASSERT_EQ(back->parallel.size(), 1U);
+  EXPECT_EQ(back->parallel[0].to_port, "ba2");
+  EXPECT_EQ(EncodeOpen(*back), open);
+  for (size_t n = 0; n < Body(open).size(); ++n) EXPECT_FALSE(DecodeOpen(Body(open).first(n))) << n;
+}
+
+TEST(Setup, ParallelLinksJoinTheTwoNodesOfADirectPath) {
+  auto refused = [](auto change) {
+    OpenMessage m = SomeParallelOpen();
+    change(m);
+    return !DecodeOpen(Body(EncodeOpen(m)));
+  };
+  EXPECT_FALSE(refused([](OpenMessage&) {}));
+  EXPECT_TRUE(refused([](OpenMessage& m) { m.parallel[0].from = 4; }));
+  EXPECT_TRUE(refused([](OpenMessage& m) { m.parallel[0].to = 5; }));
+  EXPECT_TRUE(refused([](OpenMessage& m) { m.route.push_back({4, 5, "bc", "cb"}); }));
+  EXPECT_TRUE(refused([](OpenMessage& m) { m.route.clear(); }));
+  EXPECT_TRUE(refused([](OpenMessage& m) { m.parallel[0].to_port.assign(kMaxNameBytes + 1, 'x'); }));
+  // One more than is written.
+  auto open = EncodeOpen(SomeParallelOpen());
+  OpenMessage most = SomeParallelOpen();
+  most.parallel.assign(kMaxParallelLinks + 1, most.parallel[0]);
+  EXPECT_EQ(DecodeOpen(Body(EncodeOpen(most)))->parallel.size(), kMaxParallelLinks);
+  open[open.size() - 28] = std::byte{kMaxParallelLinks + 1};
+  EXPECT_FALSE(DecodeOpen(Body(open)));
 }
 
 TEST(Setup, OpenedHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeOpened(SomeOpened())),
             "6e524c59"
-            "0200"
+            "0300"
             "0200"
             "1f000000"
             "0100000000000000"
@@ -93,7 +140,7 @@ TEST(Setup, OpenedHasTheseBytes) {
 TEST(Setup, RefusedHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeRefused({5, true, RefusedCode::kOwnerGone, "gone"})),
             "6e524c59"
-            "0200"
+            "0300"
             "0300"
             "12000000"
             "0500000000000000"
@@ -174,10 +221,11 @@ TEST(Setup, PrefixRefusesOtherMagicVersionTypeAndLength) {
     return Prefix(bad);
   };
   EXPECT_FALSE(with(0, 'x'));
-  auto version = with(4, 3);
+  auto version = with(4, 2);
   ASSERT_FALSE(version);
   EXPECT_EQ(version.error().code, ErrorCode::kUsage);
-  EXPECT_NE(version.error().what.find("version 3"), std::string::npos) << version.error().what;
+  EXPECT_NE(version.error().what.find("in version 2, this node in version 3"), std::string::npos)
+      << version.error().what;
   EXPECT_FALSE(with(6, 0));
   EXPECT_FALSE(with(6, 13));
   EXPECT_FALSE(with(10, 1));  // a body of 65 KiB

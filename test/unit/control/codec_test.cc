@@ -31,6 +31,10 @@ OpenMessage SomeOpen() {
   return m;
 }
 
+ParallelPort SomePort() {
+  return {"mlx5_1", 1, 200000, {*SocketAddress::Parse("10.0.0.1"), SocketAddress::Parse("10.0.0.2")->WithPort(3)}};
+}
+
 std::vector<Packet> OneOfEach() {
   Welcome welcome;
   welcome.node = 7;
@@ -52,9 +56,9 @@ std::vector<Packet> OneOfEach() {
       {7, welcome},
       {8, Connected{{{1, 2, 3}, {}}, "A ab--ba B", "by a last resort"}},
       {9, Failed{{5, true, RefusedCode::kOwnerGone, "gone"}}},
-      {10, Arrived{SomeOpen(), "A ab--ba B", "by a last resort", "mlx5_0", 2}},
+      {10, Arrived{SomeOpen(), "A ab--ba B", "by a last resort", "mlx5_0", 2, {SomePort(), {}}}},
       {11, Answer{"all neighbours", true}},
-      {12, Prepare{"mlx5_0", 2, 1}},
+      {12, Prepare{"mlx5_0", 2, 1, 100000, {SomePort()}}},
       {13, Prepared{{std::byte{1}, std::byte{2}}, "no memory"}},
   };
 }
@@ -140,7 +144,7 @@ TEST(ControlCodec, PacketsHaveTheseBytes) {
             "0900000000000000"
             "1e000000"
             "6e524c59"
-            "0200"
+            "0300"
             "0300"
             "12000000"
             "0500000000000000"
@@ -156,6 +160,33 @@ TEST(ControlCodec, NothingShorterIsDecodedAndNothingMayFollow) {
     bytes.push_back(std::byte{0});
     EXPECT_FALSE(Decode(bytes));
   }
+}
+
+TEST(ControlCodec, ParallelPortsAreBounded) {
+  EXPECT_EQ(Hex(Encode({12, Prepare{"d", 2, 0, 5, {{"e", 1, 6}}}})),
+            "6e524c43"
+            "0c00"
+            "0000"
+            "0c00000000000000"
+            "010064"
+            "0200"
+            "0000"
+            "05000000"
+            "0100"
+            "010065"
+            "0100"
+            "06000000"
+            "0000");
+  auto most = Decode(Encode({12, Prepare{"d", 2, 0, 5, std::vector<ParallelPort>(9, SomePort())}}));
+  ASSERT_TRUE(most);
+  EXPECT_EQ(std::get<Prepare>(most->message).parallel.size(), kMaxParallelLinks);
+  auto bytes = Encode({12, Prepare{"d", 2, 0, 5}});
+  bytes[bytes.size() - 2] = std::byte{kMaxParallelLinks + 1};
+  bytes.resize(bytes.size() + (kMaxParallelLinks + 1) * 10);  // each without a name and addresses
+  EXPECT_FALSE(Decode(bytes));
+  ParallelPort half = SomePort();
+  half.addresses.resize(1);
+  EXPECT_FALSE(Decode(Encode({12, Prepare{"d", 2, 0, 5, {half}}})));
 }
 
 TEST(ControlCodec, FlippedAndRandomBytesNeverCrash) {

@@ -178,11 +178,11 @@ TEST(DirectLane, LeavesNothingBehind) {
 
 // A device writes an entry in any order of its bytes: it is believed when it is whole, and as a whole.
 TEST(CtsRing, AnEntryIsBelievedOnlyWhenAllOfItIsThere) {
-  const CtsEntry entry{0x7f0012345678, 0xabcd, 1 << 20};
+  const CtsEntry entry{0x7f0012345678, 1 << 20, {0xabcd, 0xabcd, 0x1abcd, 0x1abcd}};
   const CtsBytes bytes = EncodeCts(entry, 41);
-  for (uint32_t mask = 0; mask < 256; ++mask) {  // which of 8 words of 4 bytes have been written
-    alignas(8) CtsBytes slot = EncodeCts({0x1111, 2, 3}, 9);
-    for (size_t word = 0; word < 8; ++word) {
+  for (uint32_t mask = 0; mask < 4096; ++mask) {  // which of 12 words of 4 bytes have been written
+    alignas(8) CtsBytes slot = EncodeCts({0x1111, 1 << 20, {0xabcc, 0xabcc, 0x1abcc, 0x1abcc}}, 9);
+    for (size_t word = 0; word < 12; ++word) {
       if ((mask >> word & 1) != 0) std::memcpy(&slot[word * 4], &bytes[word * 4], 4);
     }
     const auto read = ReadCts(slot.data(), 41);
@@ -190,15 +190,25 @@ TEST(CtsRing, AnEntryIsBelievedOnlyWhenAllOfItIsThere) {
     ASSERT_EQ(read.has_value(), whole) << mask;
     if (read) {
       EXPECT_EQ(read->address, entry.address);
-      EXPECT_EQ(read->key, entry.key);
+      EXPECT_EQ(read->keys, entry.keys);
       EXPECT_EQ(read->capacity, entry.capacity);
     }
   }
 }
 
+TEST(CtsRing, AnEntryIsTheseBytes) {
+  const CtsBytes bytes = EncodeCts({0x1122334455667788, 0x00400000, {0x0a0b0c0d, 1, 2, 0xffffffff}}, 6);
+  const uint8_t golden[kCtsEntryBytes] = {0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x00, 0x00, 0x40, 0x00,
+                                          0x00, 0x00, 0x00, 0x00, 0x0d, 0x0c, 0x0b, 0x0a, 0x01, 0x00, 0x00, 0x00,
+                                          0x02, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xf5, 0x64, 0xee, 0x8d,
+                                          0x8b, 0x68, 0x44, 0x54, 0x07, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
+  for (size_t i = 0; i < kCtsEntryBytes; ++i) EXPECT_EQ(bytes[i], std::byte{golden[i]}) << i;
+}
+
 RC_GTEST_PROP(HopOffer, AnyBytesAreAnOfferOrAnError, ()) {
   const auto bytes = *rc::gen::container<std::vector<uint8_t>>(rc::gen::arbitrary<uint8_t>());
   (void)DecodeHopOffer(std::as_bytes(std::span(bytes)));
+  (void)DecodeLaneOffer(std::as_bytes(std::span(bytes)));
 }
 
 TEST(HopOffer, ComesBackAsItWasAndNotInPart) {
