@@ -116,8 +116,7 @@ class Fabric:
             for port in cable.ports:
                 tc = [*self._network(port.host), "tc"]
                 if part == "100%":
-                    # Where packets arrive: a sender on soft-RoCE notices what its own queue drops, and no cable tells it.
-                    command(*tc, "qdisc", "add", "dev", port.interface, "ingress")
+                    # Where packets arrive: while a queue is exchanged, senders on soft-RoCE get errors that no cable gives.
                     command(*tc, "filter", "add", "dev", port.interface, "ingress", "matchall", "action", "drop")
                 else:
                     command(*tc, "qdisc", "replace", "dev", port.interface, "root", "netem", "loss", part, "limit", "100000")
@@ -140,10 +139,9 @@ class Fabric:
     def _heal(self, cable):
         for port in cable.ports:
             network = self._network(port.host)
-            queues = command(*network, "tc", "qdisc", "show", "dev", port.interface)
-            for kind, place in (("netem", "root"), ("ingress", "ingress")):
-                if kind in queues:
-                    command(*network, "tc", "qdisc", "delete", "dev", port.interface, place)
+            if "netem" in command(*network, "tc", "qdisc", "show", "dev", port.interface):
+                command(*network, "tc", "qdisc", "delete", "dev", port.interface, "root")
+            command(*network, "tc", "filter", "delete", "dev", port.interface, "ingress")
             command(*network, "ip", "link", "set", "dev", port.interface, "up")
         self.touched.discard(cable)
         self._await_active(cable.ports)
@@ -181,6 +179,7 @@ class Fabric:
     def _add_devices(self):
         for cable in self.shape.cables:
             for port in cable.ports:
+                command(*self._network(port.host), "tc", "qdisc", "add", "dev", port.interface, "ingress")
                 command(*self._network(port.host), "rdma", "link", "add", port.device, "type", "rxe", "netdev", port.interface)
         self._await_active([port for cable in self.shape.cables for port in cable.ports])
         # The kernel shows every device in every namespace; what has no node in /dev/infiniband is not there for libibverbs.
