@@ -219,6 +219,50 @@ TEST_P(LaneConformance, WhoSleepsIsWoken) {
   EXPECT_TRUE(AwaitWhole(1));
 }
 
+// Each end acts only when it was woken: what one look after Arm leaves lying would never be announced again.
+TEST_P(LaneConformance, NothingIsForgottenByThoseWhoSleepBetweenBatches) {
+  constexpr size_t kSize = 300;
+  std::vector<std::unique_ptr<Buffer>> from, to;
+  for (size_t i = 0; i < kAhead; ++i) {
+    from.push_back(From(kSize, i));
+    to.push_back(To(kSize));
+  }
+  for (uint64_t round = 0; round < 3; ++round) {
+    uint64_t announced = 0, started = 0, whole = 0, done = 0;
+    auto receive = [&] {
+      while (receiver().NextWhole().value()) ++whole;
+      while (announced < kAhead && receiver().Announce(to[announced]->Of(kSize)).value()) ++announced;
+      ASSERT_TRUE(receiver().Ring());
+    };
+    auto send = [&] {
+      done = sender().Whole().value() - round * kAhead;
+      while (started < kAhead && sender().CapacityOf(round * kAhead + started).value() &&
+             sender().Start(from[started]->Of(kSize)).value()) {
+        ++started;
+      }
+      ASSERT_TRUE(sender().Ring());
+    };
+    auto woken = [](Lane& lane, const auto& act) {
+      pollfd p{lane.fd(), POLLIN, 0};
+      if (poll(&p, 1, 0) != 1) return;
+      lane.TakeEvents();
+      ASSERT_TRUE(lane.Arm());
+      act();
+    };
+    ASSERT_TRUE(sender().Arm() && receiver().Arm());
+    receive();
+    send();
+    uint64_t turn = 0;
+    EXPECT_TRUE(Until([&] {
+      if (++turn % 128 == 0) woken(receiver(), receive);
+      if (turn % 128 == 64) woken(sender(), send);
+      return whole == kAhead && done == kAhead;
+    })) << announced
+        << " announced, " << started << " started, " << whole << " whole, " << done << " done";
+    ASSERT_FALSE(HasFailure());
+  }
+}
+
 TEST_P(LaneConformance, SignsOfLifeGrowWithWhatComesAndGoes) {
   const uint64_t at_sender = sender().moved(), at_receiver = receiver().moved();
   auto from = From(64, 3);

@@ -130,10 +130,23 @@ Status PacketChannel::Ring() {
 
 Result<size_t> PacketChannel::Poll(std::span<Event> out) {
   Completion completions[16];
-  auto count = queue_pair_->Poll(std::span(completions).first(std::min(out.size(), std::size(completions))));
-  if (!count) return tl::unexpected(std::move(count).error());
+  const size_t most = std::min(out.size(), std::size(completions));
   size_t given = 0;
-  for (const Completion& completion : std::span(completions).first(*count)) {
+  while (given == 0) {
+    auto count = queue_pair_->Poll(std::span(completions).first(most));
+    if (!count) return tl::unexpected(std::move(count).error());
+    if (*count == 0) return 0;
+    auto news = Sort(std::span(completions).first(*count), out);
+    if (!news) return news;
+    given = *news;
+  }
+  return given;
+}
+
+// Credits are taken here; the rest goes into `out`.
+Result<size_t> PacketChannel::Sort(std::span<const Completion> completions, std::span<Event> out) {
+  size_t given = 0;
+  for (const Completion& completion : completions) {
     if (completion.work != Work::kReceive) {
       if (completion.id != kCreditId) out[given++] = {.kind = Event::Kind::kSent, .id = completion.id};
       continue;

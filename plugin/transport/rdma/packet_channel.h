@@ -68,6 +68,7 @@ class PacketChannel {
   // Posts one more receive for an immediate.
   void ExpectImmediate() { queue_pair_->Receive({}, kNoSlot); }
 
+  // 0: nothing is left; what comes later wakes whoever has called Arm before.
   Result<size_t> Poll(std::span<Event> out);
   // What was queued goes to the device, the credits that are due with it.
   Status Ring();
@@ -84,6 +85,7 @@ class PacketChannel {
   PacketChannel(std::shared_ptr<Device> device, const Shape& shape, SlotSpace space, uint32_t space_key,
                 WindowMemory headers, WindowMemory staging, std::unique_ptr<QueuePair> queue_pair);
   uint32_t Offered() const { return shape_.slots - std::min(shape_.slots, kSpareReceives); }
+  Result<size_t> Sort(std::span<const Completion> completions, std::span<Event> out);
   void PostReceive(uint64_t id);
   void ReturnCredits();
   Status TakeCredit(uint32_t immediate);

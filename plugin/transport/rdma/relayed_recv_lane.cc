@@ -39,14 +39,15 @@ Status RelayedRecvLane::Ring() {
 }
 
 Result<std::optional<uint64_t>> RelayedRecvLane::NextWhole() {
-  if (next_ == count_) {
-    auto count = channel_->Poll(events_);
-    if (!count) return tl::unexpected(std::move(count).error());
-    next_ = 0;
-    count_ = *count;
-    moved_ += count_;
-  }
-  while (next_ != count_) {
+  while (true) {
+    if (next_ == count_) {
+      auto count = channel_->Poll(events_);
+      if (!count) return tl::unexpected(std::move(count).error());
+      next_ = 0;
+      count_ = *count;
+      moved_ += count_;
+      if (count_ == 0) return std::nullopt;
+    }
     const PacketChannel::Event& event = events_[next_++];
     if (event.kind == PacketChannel::Event::Kind::kSent) continue;
     if (event.kind != PacketChannel::Event::Kind::kImmediate || whole_ == announced_) {
@@ -55,7 +56,6 @@ Result<std::optional<uint64_t>> RelayedRecvLane::NextWhole() {
     ++whole_;
     return std::optional<uint64_t>(event.immediate);
   }
-  return std::nullopt;
 }
 
 }  // namespace relay::transport::rdma

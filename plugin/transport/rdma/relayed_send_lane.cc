@@ -75,22 +75,29 @@ Status RelayedSendLane::Take(const Packet& packet) {
   return {};
 }
 
+Status RelayedSendLane::Take(const PacketChannel::Event& event) {
+  if (event.kind == PacketChannel::Event::Kind::kSent) {
+    --At(event.id).packets_out;
+    return {};
+  }
+  if (event.kind != PacketChannel::Event::Kind::kArrived) {
+    return Fail(ErrorCode::kRemote, "an immediate from a relay: it breaks the protocol");
+  }
+  auto packet = DecodePacket(std::span<const std::byte, kPacketBytes>(channel_->header(event.slot), kPacketBytes));
+  if (!packet) return tl::unexpected(std::move(packet).error());
+  RELAY_TRY(Take(*packet));
+  channel_->GiveBack(event.slot);
+  return {};
+}
+
 Result<uint64_t> RelayedSendLane::Whole() {
   PacketChannel::Event events[16];
-  auto count = channel_->Poll(events);
-  if (!count) return tl::unexpected(std::move(count).error());
-  moved_ += *count;
-  for (const auto& event : std::span(events).first(*count)) {
-    if (event.kind == PacketChannel::Event::Kind::kSent) {
-      --At(event.id).packets_out;
-    } else if (event.kind == PacketChannel::Event::Kind::kArrived) {
-      auto packet = DecodePacket(std::span<const std::byte, kPacketBytes>(channel_->header(event.slot), kPacketBytes));
-      if (!packet) return tl::unexpected(std::move(packet).error());
-      RELAY_TRY(Take(*packet));
-      channel_->GiveBack(event.slot);
-    } else {
-      return Fail(ErrorCode::kRemote, "an immediate from a relay: it breaks the protocol");
-    }
+  for (bool more = true; more;) {
+    auto count = channel_->Poll(events);
+    if (!count) return tl::unexpected(std::move(count).error());
+    for (const auto& event : std::span(events).first(*count)) RELAY_TRY(Take(event));
+    moved_ += *count;
+    more = *count != 0;
   }
   while (whole_ != acknowledged_ && At(whole_).packets_out == 0) ++whole_;
   return whole_;

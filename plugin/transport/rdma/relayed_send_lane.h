@@ -36,6 +36,7 @@ class RelayedSendLane final : public DialledLane {
 
   explicit RelayedSendLane(std::unique_ptr<PacketChannel> channel) : channel_(std::move(channel)) {}
   Message& At(uint64_t message) { return messages_[message % kLaneMessages]; }
+  Status Take(const PacketChannel::Event& event);
   Status Take(const Packet& packet);
   void SendPackets();
 
