@@ -37,7 +37,8 @@ class Lane {
 
   // What was queued goes to the device at once.
   virtual Status Ring() = 0;
-  // To sleep: Arm, look at everything once more, wait for fd() to be readable, TakeEvents.
+  // To sleep: Arm, look at everything once more, wait for fd() to be readable, TakeEvents. A capacity that has become
+  // known need not wake: who waits for one looks now and then.
   virtual int fd() const = 0;
   virtual Status Arm() = 0;
   virtual void TakeEvents() = 0;
