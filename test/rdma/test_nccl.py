@@ -21,7 +21,11 @@ def test_collectives_on_a_chain(nccl_lab, version):
     assert relayed["relayed_packets"] > 0 and relayed["relay_copied_bytes"] == 0, relayed
 
 
-def test_a_tree_and_its_diagonal_on_a_ring(nccl_lab):
-    commands = ["all_reduce -b 8 -e 256K -f 64 -n 1 -w 0", "alltoall -b 1K -e 64K -f 8 -n 1 -w 0"]
-    run = right(nccl_lab.nccl("ring:4", *commands, env={"NCCL_ALGO": "Tree"}, status=True), commands)
+def test_collectives_on_a_ring(nccl_lab):
+    """A tree and all-to-all cross the ring's diagonals."""
+    commands = ["all_gather -b 1K -e 256K -f 16 -n 1 -w 0", "alltoall -b 1K -e 64K -f 8 -n 1 -w 0",
+                "all_reduce -b 8 -e 256K -f 64 -n 1 -w 0"]
+    script = " && ".join(f"NCCL_ALGO={algorithm} {nccl_lab.rank} {command}"
+                         for algorithm, command in zip(["Ring", "Ring", "Tree"], commands))
+    run = right(nccl_lab.run("ring:4", f"*: {script}", status=True), commands)
     assert sum(run.counters(host)["relayed_packets"] for host in "ABCD") > 0, run.text()

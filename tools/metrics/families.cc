@@ -95,6 +95,12 @@ class Collector {
     One("half_open_circuits", "Circuits that are being set up.", Of(status_, "half_open"));
     One("descriptors_used", "File descriptors that the agent's work holds.", Of(limits, "descriptors_used"));
     One("descriptors_limit", "File descriptors that the agent's work may hold.", Of(limits, "descriptors"));
+    const Json& slots = ObjectAt(status_, "registered");
+    Family& registered = Add("registered_bytes", "Memory registered for relaying by RDMA, by what it lies in.");
+    for (const char* memory : {"host", "huge", "gpu"}) {
+      registered.samples.push_back({With({{"memory", memory}}), Of(slots, memory)});
+    }
+    One("registered_limit_bytes", "Memory that may be registered for relaying by RDMA.", Of(slots, "limit"));
   }
 
   struct PortFact {

@@ -70,6 +70,17 @@ TEST(Families, FollowTheConventions) {
   EXPECT_EQ(Find(families, "nccl_relay_fabric_agreement")->samples[0].value, double{0xdeadbeef0001});
 }
 
+TEST(Families, RegisteredMemoryIsToldByWhatItLiesIn) {
+  Json status = StatusWithPorts(0, 0);
+  status["registered"] = {{"bytes", 12}, {"limit", 100}, {"host", 4}, {"huge", 8}, {"gpu", 0}};
+  const auto families = FamiliesOf(status, Json::object());
+  const Family* registered = Find(families, "nccl_relay_registered_bytes");
+  ASSERT_TRUE(registered && registered->samples.size() == 3);
+  EXPECT_EQ(registered->samples[1].labels.back(), (std::pair<std::string, std::string>("memory", "huge")));
+  EXPECT_EQ(registered->samples[1].value, 8);
+  EXPECT_EQ(Find(families, "nccl_relay_registered_limit_bytes")->samples.front().value, 100);
+}
+
 TEST(Families, SeriesAreBounded) {
   size_t series = 0;
   const auto families = FamiliesOf(StatusWithPorts(5000, 5), Json::object());
