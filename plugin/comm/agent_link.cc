@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -44,7 +45,8 @@ void AgentLink::AwaitReach() {
   const TimePoint deadline = clock_.Now() + kReachPatience;
   while (welcome_.rdma_reach == control::RdmaReach::kUnsettled && clock_.Now() < deadline) {
     usleep(kReachPause);
-    auto client = control::Client::Connect(OptionsOf(knobs_, knobs_.connect_timeout), clock_);
+    const Duration left = std::max<Duration>(deadline - clock_.Now(), Duration::zero());
+    auto client = control::Client::Connect(OptionsOf(knobs_, std::min(knobs_.connect_timeout, left)), clock_);
     if (!client) return;  // the link that is there goes on
     std::lock_guard lock(mutex_);
     client_ = std::move(*client);

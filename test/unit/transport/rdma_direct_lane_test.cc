@@ -66,65 +66,6 @@ TEST(DirectLane, AMessageAboveTheDevicesLimitTakesSeveralWrites) {
   EXPECT_EQ(*sender->Whole(), 1U);
 }
 
-// Any interleaving of the two ends and the devices' work.
-RC_GTEST_PROP(DirectLane, EveryMessageArrivesWholeAndInOrder, ()) {
-  DirectLanes lanes(fake::FakeVerbs::Pump::kManual);
-  struct Message {
-    size_t size;
-    std::unique_ptr<Registered> from, to;
-  };
-  std::vector<Message> messages;
-  const auto sizes = *rc::gen::container<std::vector<size_t>>(rc::gen::inRange<size_t>(0, 3000));
-  for (size_t size : sizes) {
-    messages.push_back(
-        {size, std::make_unique<Registered>(*lanes.a, size), std::make_unique<Registered>(*lanes.b, size)});
-    Fill(messages.back().from->bytes, messages.size());
-  }
-  size_t announced = 0, started = 0, whole = 0, received = 0;
-  std::minstd_rand random(*rc::gen::arbitrary<uint32_t>());
-  while (received < messages.size() || whole < messages.size()) {
-    switch (random() % 5) {
-      case 0:
-        if (announced < messages.size() &&
-            *lanes.receiver->Announce(messages[announced].to->buffer(sizes[announced]))) {
-          ++announced;
-        }
-        RC_ASSERT(lanes.receiver->Ring().has_value());
-        break;
-      case 1:
-        if (started < messages.size() && *lanes.sender->CapacityOf(started) &&
-            *lanes.sender->Start(messages[started].from->buffer(sizes[started]))) {
-          ++started;
-        }
-        RC_ASSERT(lanes.sender->Ring().has_value());
-        break;
-      case 2:
-        lanes.verbs.Step();
-        break;
-      case 3: {
-        const auto size = *lanes.receiver->NextWhole();
-        if (size) {
-          RC_ASSERT(received < started);
-          RC_ASSERT(*size == sizes[received]);
-          const Message& message = messages[received];
-          RC_ASSERT(std::equal(message.to->bytes.begin(),
-                               message.to->bytes.begin() + static_cast<ptrdiff_t>(message.size),
-                               message.from->bytes.begin()));
-          ++received;
-        }
-        break;
-      }
-      case 4: {
-        const uint64_t now = *lanes.sender->Whole();
-        RC_ASSERT(now >= whole && now <= started);
-        whole = now;
-        break;
-      }
-    }
-  }
-  RC_ASSERT(lanes.verbs.traffic().receiver_not_ready == 0U);
-}
-
 TEST(DirectLane, NothingIsAnnouncedBeyondWhatMayBeUnderWay) {
   DirectLanes lanes;
   Registered to(*lanes.b, 64);

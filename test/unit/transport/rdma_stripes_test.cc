@@ -131,7 +131,7 @@ TEST(Stripes, AMessageThatOvertakesOnAnotherLinkWaitsForItsTurn) {
   EXPECT_EQ(*lanes.sender->Whole(), 2U);
 }
 
-// Any interleaving of the two ends and of the work of each device.
+// Any interleaving of the two ends and of the work of each device; one link among them.
 RC_GTEST_PROP(Stripes, EveryMessageArrivesWholeAndInOrder, ()) {
   const auto links = *rc::gen::inRange<size_t>(1, kMaxStripes + 1);
   StripedLanes lanes(links, fake::FakeVerbs::Pump::kManual);
