@@ -1,6 +1,6 @@
 // The agent's control socket: SOCK_SEQPACKET, one message per packet, descriptors by SCM_RIGHTS. Both ends check
 // SO_PEERCRED: the own user or root. The version is negotiated in HELLO and WELCOME; an agent serves clients one
-// version older and newer.
+// version older and newer. OPEN and OPENED travel inside as on a hop: both sides must know the same version of these.
 //
 //   0        4      6        8          16
 //   +--------+------+--------+----------+---------------+
