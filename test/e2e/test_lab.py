@@ -218,6 +218,15 @@ def test_a_stopped_agent_is_waited_for(lab):
     assert time.monotonic() - start > 2
 
 
+def test_an_agent_is_asked_to_end_and_another_one_started(lab):
+    """What it carries ends first: C talks to A through B until the job is over."""
+    job = f"{lab.rank} {STEADY}; sleep 1; {lab.rank} {SMALL}"
+    run = right(lab.run("chain:3", "sh", "-c", job, options=["--ranks", "A,C", "--drain-agent", "B@1.5s", "--start-agent", "B@2s"]),
+                count=2)
+    all_came(run)
+    assert run.agent_logs["B"].count("agent of node B") == 2, run.text()
+
+
 @pytest.mark.parametrize("fault,value,options", [
     ("slow", "1%", ["--rate", "1gbit"]),
     ("loss", "1%", []),

@@ -20,9 +20,16 @@ bool LivesIn(const std::string& process, ino_t network_inode) {
   return ::stat((process + "/ns/net").c_str(), &facts) == 0 && facts.st_ino == network_inode;
 }
 
+enum class Who { kAll, kAgents, kOthers };
+
 struct Audience {
   const NodeSpace& space;
-  bool agents_only = false;
+  Who who;
+
+  bool Includes(const std::string& process) const {
+    const bool agent = who != Who::kAll && ReadFile(process + "/comm") == std::string(kAgentName) + "\n";
+    return who == Who::kAll || agent == (who == Who::kAgents);
+  }
 };
 
 // Those who have had the signal are left alone. How many had not.
@@ -34,7 +41,7 @@ size_t SignalOnce(const Audience& audience, int signal, std::set<pid_t>& told) {
     const auto pid = static_cast<pid_t>(std::atol(entry.path().filename().c_str()));
     // A zombie still shows in /proc, but its namespaces do not.
     if (pid <= 1 || told.contains(pid) || !LivesIn(process, audience.space.network_inode)) continue;
-    if (audience.agents_only && ReadFile(process + "/comm") != std::string(kAgentName) + "\n") continue;
+    if (!audience.Includes(process)) continue;
     if (::kill(pid, signal) != 0) continue;
     told.insert(pid);
     ++fresh;
@@ -52,18 +59,37 @@ Status SignalAll(const Audience& audience, int signal) {
 }
 
 int SignalOf(FaultKind kind) {
-  const bool stop = kind == FaultKind::kStop || kind == FaultKind::kStopAgent;
-  const bool cont = kind == FaultKind::kCont || kind == FaultKind::kContAgent;
-  return stop ? SIGSTOP : cont ? SIGCONT : SIGKILL;
+  switch (kind) {
+    case FaultKind::kStop:
+    case FaultKind::kStopAgent:
+      return SIGSTOP;
+    case FaultKind::kCont:
+    case FaultKind::kContAgent:
+      return SIGCONT;
+    case FaultKind::kDrainAgent:
+      return SIGTERM;
+    default:
+      return SIGKILL;
+  }
 }
 
-bool AgentsOnly(FaultKind kind) {
-  return kind == FaultKind::kKillAgent || kind == FaultKind::kStopAgent || kind == FaultKind::kContAgent;
+Who AudienceOf(FaultKind kind) {
+  switch (kind) {
+    case FaultKind::kKill:
+    case FaultKind::kStop:
+    case FaultKind::kCont:
+      return Who::kAll;
+    case FaultKind::kKillRanks:
+      return Who::kOthers;
+    default:
+      return Who::kAgents;
+  }
 }
 
 }  // namespace
 
-FaultInjector::FaultInjector(const Plan& plan, const Network& network) : plan_(plan), network_(network) {
+FaultInjector::FaultInjector(const Plan& plan, const Network& network, std::function<Status(size_t)> start_agent)
+    : plan_(plan), network_(network), start_agent_(std::move(start_agent)) {
   for (size_t node = 0; node < plan.nodes.size(); ++node) {
     auto& ports = states_.emplace_back();
     for (size_t port = 0; port < plan.nodes[node].interfaces.size(); ++port) {
@@ -91,8 +117,9 @@ Status FaultInjector::Change(const LinkChange& change) const {
 }
 
 Status FaultInjector::Apply(const Fault& fault) {
+  if (fault.kind == FaultKind::kStartAgent) return start_agent_(fault.node);
   if (!IsLinkFault(fault.kind)) {
-    return SignalAll({network_.nodes[fault.node], AgentsOnly(fault.kind)}, SignalOf(fault.kind));
+    return SignalAll({network_.nodes[fault.node], AudienceOf(fault.kind)}, SignalOf(fault.kind));
   }
   for (const fabric::LinkEnd& end : fault.place.senders) {
     LinkState& state = states_[end.node][end.port];

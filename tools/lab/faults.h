@@ -1,5 +1,6 @@
 // Breaks things in a running lab, and mends them.
 #pragma once
+#include <functional>
 #include <vector>
 
 #include "lab/network.h"
@@ -9,7 +10,8 @@ namespace relay::lab {
 
 class FaultInjector {
  public:
-  FaultInjector(const Plan& plan, const Network& network);
+  // `start_agent` starts one in a node, by its index.
+  FaultInjector(const Plan& plan, const Network& network, std::function<Status(size_t)> start_agent);
 
   // Blocks for the few milliseconds that ip(8) and its like take, at most ten seconds each.
   Status Apply(const Fault& fault);
@@ -20,6 +22,7 @@ class FaultInjector {
 
   const Plan& plan_;
   const Network& network_;
+  const std::function<Status(size_t)> start_agent_;
   std::vector<std::vector<LinkState>> states_;  // as the fabric's nodes and their ports
 };
 

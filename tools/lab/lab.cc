@@ -175,14 +175,18 @@ Environment NodeEnvironment(const Lab& lab, size_t node) {
   return environment;
 }
 
+AgentStart AgentOf(const Lab& lab, const Network& network, size_t node) {
+  return {lab.plan.nodes[node].name, &network.nodes[node], lab.program, lab.facts[node].agent_log,
+          NodeEnvironment(lab, node).list()};
+}
+
 Result<OpenLab> Open(const Lab& lab, pid_t outer_pid) {
   Result<Network> network = BuildNetwork(lab.plan, lab.options.sysctls);
   if (!network) return tl::unexpected<Error>(network.error());
   OpenLab open{std::move(*network), {}};
   std::vector<AgentStart> starts;
   for (size_t node : lab.agent_nodes) {
-    starts.push_back({lab.plan.nodes[node].name, &open.network.nodes[node], lab.program, lab.facts[node].agent_log,
-                      NodeEnvironment(lab, node).list()});
+    starts.push_back(AgentOf(lab, open.network, node));
     const Result<pid_t> pid = StartAgent(starts.back());
     if (!pid) return tl::unexpected<Error>(pid.error());
     open.agents.emplace_back(*pid, node);

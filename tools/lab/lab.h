@@ -42,6 +42,9 @@ struct OpenLab {
 // Builds the network, starts the agents and makes the lab known. Inside the box.
 Result<OpenLab> Open(const Lab& lab, pid_t outer_pid);
 
+// How the lab starts one there. Refers to the network.
+AgentStart AgentOf(const Lab& lab, const Network& network, size_t node);
+
 // Says what went wrong; returns kLabFailed.
 int Complain(const Error& error);
 

@@ -96,7 +96,12 @@ int Supervise(const RunOptions& options, const std::vector<Fault>& faults, const
     EmptyBox(kFarewell);
     return Complain(started.error());
   }
-  FaultInjector injector(lab.plan, open->network);
+  FaultInjector injector(lab.plan, open->network, [&](size_t node) -> Status {
+    const Result<pid_t> pid = StartAgent(AgentOf(lab, open->network, node));
+    if (!pid) return tl::unexpected<Error>(pid.error());
+    supervisor.Expect(*pid, "the agent of " + lab.plan.nodes[node].name);
+    return {};
+  });
   const FaultLog log(supervisor, injector, faults);
   int status = supervisor.Run();
   log.SayWhatDidNotCome();

@@ -12,7 +12,7 @@ namespace {
 using std::chrono::steady_clock;
 
 struct Figures {
-  double microseconds, minimum, percentile;
+  double microseconds, minimum, percentile, gap;
   uint64_t wrong;
 };
 
@@ -40,6 +40,7 @@ class Benchmark {
       own.wrong += trial_.Wrong(seed_);
     }
     RELAY_TRY(communicator_.Drain());
+    own.gap = Microseconds(communicator_.longest_gap()) / 1e6;
     auto all = facts_.rendezvous.Gather(own);
     if (!all) return tl::unexpected(std::move(all).error());
     return RowOf(*all);
@@ -93,6 +94,7 @@ class Benchmark {
     for (const Figures& figures : all) {
       wrong += figures.wrong;
       sum += figures.microseconds;
+      row.gap = std::max(row.gap, figures.gap);
     }
     if (facts_.options.checks > 0) row.wrong = wrong;
     const bool latencies = facts_.options.pattern == "pingpong";
@@ -137,6 +139,7 @@ Result<bool> RunBenchmark(const CommunicatorFacts& facts, const std::string& plu
   auto communicator = Communicator::Init(facts);
   if (!communicator) return tl::unexpected(std::move(communicator).error());
   RELAY_TRY((*communicator)->Connect(trial->AllSteps(), trial->algorithm().layouts));
+  RELAY_TRY((*communicator)->Rest(options.hold));
 
   const Properties& device = (*communicator)->properties();
   Table table({options, facts.world.ranks, facts.net.abi(), plugin_file, device.name, device.speed});
@@ -151,6 +154,7 @@ Result<bool> RunBenchmark(const CommunicatorFacts& facts, const std::string& plu
   }
   output.Add(table.End());
   output.Flush();
+  RELAY_TRY((*communicator)->Rest(options.hold_close));
   RELAY_TRY((*communicator)->Close());
   return table.right();
 }

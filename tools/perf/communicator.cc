@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <set>
+#include <thread>
 #include <tuple>
 
 #include "base/codec.h"
@@ -22,6 +25,8 @@ constexpr Protocol kAllProtocols[] = {Protocol::kSimple, Protocol::kLl, Protocol
 // Where the plugin has to write a pointer: stays when it does not.
 int unwritten_object;
 void* const kUnwritten = &unwritten_object;
+
+milliseconds Milliseconds(double seconds) { return milliseconds(std::llround(seconds * 1000)); }
 
 Runner::Task Once(std::function<Status()> body) {
   return [body = std::move(body)]() -> Result<Progress> {
@@ -47,11 +52,13 @@ Status Communicator::Judge(const char* call, ncclResult_t result) const {
 
 Result<std::unique_ptr<Communicator>> Communicator::Init(const CommunicatorFacts& facts) {
   std::unique_ptr<Communicator> out(new Communicator(facts));
+  out->SayPhase("init");
   Communicator& c = *out;
   const Status initialised = c.OnThread(c.init_, {Once([&c] { return c.CallInit(); })});
   if (!initialised) return tl::unexpected(initialised.error());
   c.progress_ = std::make_unique<ProgressThread>(
-      ProgressThread::Facts{&facts.net, c.context_, facts.world.rank, facts.options.flush, facts.options.one_thread},
+      ProgressThread::Facts{&facts.net, c.context_, facts.world.rank, facts.options.flush, facts.options.one_thread,
+                            facts.options.gap, Milliseconds(facts.options.late)},
       c.latch_);
   return out;
 }
@@ -74,20 +81,48 @@ Status Communicator::AskProperties() {
   return Judge("getProperties()", facts_.net.GetProperties(device_, &properties_));
 }
 
-// Waits for `ended`, as long as something moves and no rank is in trouble.
+void Communicator::SayPhase(const std::string& phase) const {
+  if (!facts_.options.phases) return;
+  std::fprintf(stderr, "nccl-relay perf: rank %d: %s\n", facts_.world.rank, phase.c_str());
+}
+
+Status Communicator::Rest(double seconds) {
+  for (const auto end = steady_clock::now() + Milliseconds(seconds); steady_clock::now() < end;) {
+    RELAY_TRY(facts_.rendezvous.Watch());
+    std::this_thread::sleep_for(kGlance);
+  }
+  return {};
+}
+
+// Waits for `ended`, as long as something moves and no rank is in trouble; when one is, the plugin has the options'
+// patience to say so by itself.
 Status Communicator::Await(const std::function<Result<Progress>(milliseconds)>& ended) {
   const std::chrono::seconds limit(facts_.options.timeout);
-  auto deadline = steady_clock::now() + limit;
+  auto last_move = steady_clock::now(), heard = last_move;
+  Status others;
   uint64_t seen = moved();
   while (true) {
     auto progress = ended(kGlance);
-    if (!progress) return tl::unexpected(std::move(progress).error());
-    RELAY_TRY(latch_.status());
+    Status status = progress ? latch_.status() : tl::unexpected(progress.error());
+    const auto now = steady_clock::now();
+    const uint64_t count = moved();
+    if (count != std::exchange(seen, count)) last_move = now;
+    if (!status) {
+      const std::chrono::duration<double> quiet = now - last_move;
+      status.error().what += fmt::format("; nothing had moved for {:.3f} s", quiet.count());
+      SayPhase("failed: " + status.error().what);
+      return status;
+    }
     if (*progress == Progress::kDone) return {};
-    RELAY_TRY(facts_.rendezvous.Watch());
-    if (moved() != seen) deadline = steady_clock::now() + limit;
-    seen = moved();
-    if (steady_clock::now() >= deadline) {
+    if (others) {
+      others = facts_.rendezvous.Watch();
+      heard = now;
+    }
+    if (!others && now >= heard + Milliseconds(facts_.options.patience)) {
+      SayPhase("failed: " + others.error().what);
+      return others;
+    }
+    if (now >= last_move + limit) {
       return Fail(ErrorCode::kRemote, fmt::format("nothing has moved for {} s", limit.count()));
     }
   }
@@ -115,6 +150,7 @@ void Communicator::MakeConnections(const std::vector<Steps>& steps_by_channel, c
 }
 
 Status Communicator::Connect(const std::vector<Steps>& steps_by_channel, const Layouts& layouts) {
+  SayPhase("connect");
   MakeConnections(steps_by_channel, layouts);
   std::vector<Runner::Task> listens, connects, registers;
   connects.push_back(Once([this]() -> Status {
@@ -138,6 +174,7 @@ Status Communicator::Connect(const std::vector<Steps>& steps_by_channel, const L
     blocks_.push_back(
         std::make_unique<Block>(static_cast<int>(channel), connections_, facts_.world.ranks, latch_, meanwhile));
   }
+  SayPhase("connected");
   return {};
 }
 
@@ -207,6 +244,7 @@ Status Communicator::Register(Connection& c) {
 }
 
 void Communicator::Start(const std::vector<Launch>& launches) {
+  if (!std::exchange(worked_, true)) SayPhase("traffic");
   std::vector<Operation> operations;
   for (const auto& connection : connections_) {
     const Launch& launch = launches[static_cast<size_t>(connection->channel)];
@@ -279,6 +317,7 @@ Status Communicator::Release(Connection& c) {
 
 Status Communicator::Close() {
   if (std::exchange(closed_, true)) return {};
+  SayPhase("close");
   Stop();
   std::vector<Runner::Task> releases;
   for (const auto& connection : connections_) {
@@ -297,6 +336,7 @@ Status Communicator::Close() {
   if (!initialised_) return released;
   const Status finalized =
       RunToEnd(init_, {Once([this] { return Judge("finalize()", facts_.net.Finalize(context_)); })});
+  SayPhase("closed");
   return released ? finalized : released;
 }
 

@@ -37,6 +37,8 @@ class Communicator {
   // `launches` outlive both.
   void Start(const std::vector<Launch>& launches);
   Status Wait();
+  // Nothing is asked of the plugin for so long; the other ranks are watched.
+  Status Rest(double seconds);
   // No request is under way: the layout may change, and the memory.
   Status Drain();
 
@@ -51,6 +53,8 @@ class Communicator {
   const Properties& properties() const { return properties_; }
   uint64_t moved() const { return latch_.moved.load(std::memory_order_relaxed); }
   bool failed() const { return latch_.raised(); }
+  // With --gap.
+  std::chrono::nanoseconds longest_gap() const { return progress_->longest_gap(); }
 
  private:
   explicit Communicator(const CommunicatorFacts& facts);
@@ -66,12 +70,13 @@ class Communicator {
   Status Register(Connection& connection);
   Status Release(Connection& connection);
   Status Judge(const char* call, ncclResult_t result) const;
+  void SayPhase(const std::string& phase) const;
 
   const CommunicatorFacts facts_;
   Latch latch_;
   Runner init_{"init"}, service_{"service"};
   void* context_ = nullptr;
-  bool initialised_ = false, closed_ = false;
+  bool initialised_ = false, worked_ = false, closed_ = false;
   int device_ = 0;
   Properties properties_;
   std::vector<std::unique_ptr<Connection>> connections_;

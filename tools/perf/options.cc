@@ -31,11 +31,22 @@ const char* const kUsage =
     "  --abi vN           v6 to v12: use this table of the plugin, not the newest it has\n"
     "  --flush            iflush after every Simple receive, as NCCL with GPU memory\n"
     "  --timeout SECONDS  no single wait without progress is longer, 60\n"
+    "  --seconds N        goes on for so long; every repetition has fresh data and is verified; -n, -w and -c say "
+    "nothing\n"
+    "  --fresh            with --seconds: a communicator for every repetition\n"
+    "  --gap              the longest time without a completion while requests were outstanding\n"
+    "  --hold SECONDS     this rank rests when everything is connected\n"
+    "  --hold-close SECONDS  and before it closes\n"
+    "  --late SECONDS     this rank's first receives are posted late\n"
+    "  --patience SECONDS another rank's end counts after so long, in which the plugin may say what is wrong, 0\n"
+    "  --phases           says on standard error what this rank begins, and when\n"
     "  --json             one JSON document from rank 0 in place of the table\n"
     "  --corrupt N        self-test: flips one bit of this rank's Nth verified message, which must be noticed\n"
     "NCCL_NET_PLUGIN names the plugin as it does for NCCL; unset: libnccl-net-relay.so beside this program.\n";
 
 namespace {
+
+constexpr int kDay = 86400;
 
 tl::unexpected<Error> Refuse(const std::string& sentence) { return Fail(ErrorCode::kUsage, sentence); }
 
@@ -44,6 +55,16 @@ Result<int64_t> Integer(const std::string& option, const std::string& text, int6
   const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || rest != text.data() + text.size() || value < lowest || value > highest) {
     return Refuse(fmt::format("{} {}: want a whole number from {} to {}", option, text, lowest, highest));
+  }
+  return value;
+}
+
+// Up to a day.
+Result<double> Seconds(const std::string& option, const std::string& text) {
+  double value = 0;
+  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || rest != text.data() + text.size() || !(value >= 0 && value <= kDay)) {
+    return Refuse(fmt::format("{} {}: want seconds, 0 to {}", option, text, kDay));
   }
   return value;
 }
@@ -80,7 +101,56 @@ Status Set(T& field, const R& parsed) {
   return {};
 }
 
-enum LongOption { kAlgo = 256, kProto, kChannels, kPeer, kAbi, kFlush, kOneThread, kTimeout, kJson, kCorrupt };
+enum LongOption {
+  kAlgo = 256,
+  kProto,
+  kChannels,
+  kPeer,
+  kAbi,
+  kFlush,
+  kOneThread,
+  kTimeout,
+  kJson,
+  kCorrupt,
+  kSeconds,
+  kFresh,
+  kGap,
+  kPhases,
+  kHold,
+  kHoldClose,
+  kLate,
+  kPatience,
+};
+
+// Those that say how long, and what is watched meanwhile.
+Status ApplyTimes(Options& options, int option, const std::string& value) {
+  switch (option) {
+    case kTimeout:
+      return Set(options.timeout, Integer("--timeout", value, 1, kDay));
+    case kSeconds:
+      return Set(options.seconds, Integer("--seconds", value, 1, kDay));
+    case kHold:
+      return Set(options.hold, Seconds("--hold", value));
+    case kHoldClose:
+      return Set(options.hold_close, Seconds("--hold-close", value));
+    case kLate:
+      return Set(options.late, Seconds("--late", value));
+    case kPatience:
+      return Set(options.patience, Seconds("--patience", value));
+    case kFresh:
+      options.fresh = true;
+      return {};
+    case kGap:
+      options.gap = true;
+      return {};
+    case kPhases:
+      options.phases = true;
+      return {};
+    default:
+      options.help = true;
+      return {};
+  }
+}
 
 Status Apply(Options& options, int option, const std::string& value) {
   switch (option) {
@@ -114,16 +184,13 @@ Status Apply(Options& options, int option, const std::string& value) {
     case kOneThread:
       options.one_thread = true;
       return {};
-    case kTimeout:
-      return Set(options.timeout, Integer("--timeout", value, 1, 86400));
     case kJson:
       options.json = true;
       return {};
     case kCorrupt:
       return Set(options.corrupt, Integer("--corrupt", value, 1, INT64_MAX));
     default:
-      options.help = true;
-      return {};
+      return ApplyTimes(options, option, value);
   }
 }
 
@@ -136,6 +203,10 @@ Status Validate(const Options& options) {
       (options.algorithm == AlgorithmChoice::kPat && !gathers)) {
     return Refuse(options.pattern + " has no such --algo; --help lists them");
   }
+  if (options.seconds > 0 && (options.pattern == "pingpong" || options.pattern == "teardown")) {
+    return Refuse(options.pattern + " goes by -n, not by --seconds");
+  }
+  if (options.fresh && options.seconds == 0) return Refuse("--fresh wants --seconds");
   if (options.one_thread && options.channels != 1) return Refuse("--one-thread wants --channels 1");
   return {};
 }
@@ -168,6 +239,14 @@ Result<Options> ParseOptions(int argc, char** argv) {
                                  {"timeout", required_argument, nullptr, kTimeout},
                                  {"json", no_argument, nullptr, kJson},
                                  {"corrupt", required_argument, nullptr, kCorrupt},
+                                 {"seconds", required_argument, nullptr, kSeconds},
+                                 {"fresh", no_argument, nullptr, kFresh},
+                                 {"gap", no_argument, nullptr, kGap},
+                                 {"phases", no_argument, nullptr, kPhases},
+                                 {"hold", required_argument, nullptr, kHold},
+                                 {"hold-close", required_argument, nullptr, kHoldClose},
+                                 {"late", required_argument, nullptr, kLate},
+                                 {"patience", required_argument, nullptr, kPatience},
                                  {"help", no_argument, nullptr, 'h'},
                                  {}};
   Options options;
@@ -187,9 +266,10 @@ Result<Options> ParseOptions(int argc, char** argv) {
 }
 
 std::string Fingerprint(const Options& o) {
-  return fmt::format("{} -b {} -e {} -f {} -n {} -w {} -c {} -r {} --peer {} --channels {} --algo {} --proto {}",
-                     o.pattern, o.min_bytes, o.max_bytes, o.factor, o.iterations, o.warmups, o.checks, o.root, o.peer,
-                     o.channels, static_cast<int>(o.algorithm), static_cast<int>(o.protocol));
+  return fmt::format(
+      "{} -b {} -e {} -f {} -n {} -w {} -c {} -r {} --peer {} --channels {} --algo {} --proto {} --seconds {}{}",
+      o.pattern, o.min_bytes, o.max_bytes, o.factor, o.iterations, o.warmups, o.checks, o.root, o.peer, o.channels,
+      static_cast<int>(o.algorithm), static_cast<int>(o.protocol), o.seconds, o.fresh ? " --fresh" : "");
 }
 
 Result<World> ReadWorld(const std::function<const char*(const char*)>& getenv_fn) {

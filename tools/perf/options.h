@@ -26,6 +26,12 @@ struct Options {
   bool one_thread = false;  // kernel and progress take turns on one
   uint64_t corrupt = 0;     // 0: nothing
   int timeout = 60;
+  int seconds = 0;     // 0: so many repetitions; otherwise so long, each with fresh data, each verified
+  bool fresh = false;  // with `seconds`: a communicator for every repetition
+  bool gap = false, phases = false;
+  double hold = 0, hold_close = 0;  // seconds of rest: when everything is connected, and before it is closed
+  double late = 0;                  // seconds by which the first receives are posted late
+  double patience = 0;  // seconds in which the plugin may say what is wrong before another rank's word counts
 };
 
 extern const char* const kUsage;

@@ -1,8 +1,10 @@
 #include "perf/perf.h"
 
 #include <fmt/format.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 
@@ -53,7 +55,9 @@ Result<bool> RunWith(const Options& options, const World& world, Rendezvous& ren
   auto net = FindTable(*library, options.abi);
   if (!net) return tl::unexpected(std::move(net).error());
   const CommunicatorFacts facts{options, world, rendezvous, **net};
-  auto right = options.pattern == "teardown" ? RunTeardown(facts) : RunBenchmark(facts, library->file());
+  auto right = options.pattern == "teardown" ? RunTeardown(facts)
+               : options.seconds > 0         ? RunForSeconds(facts, library->file())
+                                             : RunBenchmark(facts, library->file());
   if (!right) return right;
   RELAY_TRY(rendezvous.Barrier());
   return right;
@@ -67,6 +71,9 @@ int Complain(const Error& error, const std::string& who) {
 }  // namespace
 
 int Main(int argc, char** argv) {
+  const auto start = std::chrono::steady_clock::now();
+  // Who looks for agents by the name of their process finds no rank.
+  ::prctl(PR_SET_NAME, "nccl-relay perf");
   const auto options = ParseOptions(argc, argv);
   if (!options) return Complain(options.error(), "");
   if (options->help) return std::fputs(kUsage, stdout) < 0;
@@ -75,9 +82,12 @@ int Main(int argc, char** argv) {
   const std::string who = fmt::format("rank {}: ", world->rank);
   auto rendezvous = Rendezvous::Join(*world, std::chrono::seconds(options->timeout));
   if (!rendezvous) return Complain(rendezvous.error(), who);
-  const auto right = RunWith(*options, *world, **rendezvous);
+  auto right = RunWith(*options, *world, **rendezvous);
   if (right) return *right ? kRight : kWrong;
   (*rendezvous)->GiveUp(who + right.error().what);
+  const std::chrono::duration<double> lasted = std::chrono::steady_clock::now() - start;
+  if (right.error().code != ErrorCode::kUsage)
+    right.error().what += fmt::format("; {:.3f} s after its start", lasted.count());
   return Complain(right.error(), who);
 }
 

@@ -143,6 +143,7 @@ Result<bool> ProgressThread::AdvanceSend(Active& active) {
     if (result != ncclSuccess) return Failed("isend()", c, result);
     if (*request != nullptr) {
       ++c.posted;
+      NotePosted();
       moved = true;
     }
   }
@@ -151,10 +152,27 @@ Result<bool> ProgressThread::AdvanceSend(Active& active) {
   int size = kUnwrittenSize;
   auto done = Test(c.requests[slot], facts_.net->tells_sent_size() ? &size : nullptr, c);
   if (!done || !*done) return done ? moved : done;
-  ++c.tested;
+  NoteCompleted(c);
   c.freed.store(c.tested, std::memory_order_release);
-  latch_.moved.fetch_add(1, std::memory_order_relaxed);
   return true;
+}
+
+void ProgressThread::NotePosted() {
+  if (facts_.gap) gap_.Posted(GapMeter::Clock::now());
+}
+
+void ProgressThread::NoteCompleted(Connection& c) {
+  ++c.tested;
+  latch_.moved.fetch_add(1, std::memory_order_relaxed);
+  if (facts_.gap) gap_.Completed(GapMeter::Clock::now());
+}
+
+// Once: what comes after the first time is posted as soon as it can be.
+bool ProgressThread::IsLate() {
+  if (facts_.late.count() == 0) return false;
+  const auto now = GapMeter::Clock::now();
+  if (!receives_from_) receives_from_ = now + facts_.late;
+  return now < *receives_from_;
 }
 
 Result<bool> ProgressThread::AdvanceReceive(Active& active) {
@@ -173,6 +191,7 @@ Result<bool> ProgressThread::PostReceive(Active& active) {
       c.posted == c.freed.load(std::memory_order_acquire) + layout.slots) {
     return false;
   }
+  if (IsLate()) return false;
   const size_t slot = c.posted % layout.slots;
   void** request = &c.requests[slot];
   // Beside the hint, the slot holds nothing or the last flush.
@@ -185,6 +204,7 @@ Result<bool> ProgressThread::PostReceive(Active& active) {
   if (*request == nullptr) return false;
   c.flushes[slot] = nullptr;
   ++c.posted;
+  NotePosted();
   return true;
 }
 
@@ -214,9 +234,8 @@ Result<bool> ProgressThread::TestReceive(Active& active) {
       if (c.flushes[slot] != nullptr) return true;
     }
   }
-  ++c.tested;
+  NoteCompleted(c);
   c.filled.store(c.tested, std::memory_order_release);
-  latch_.moved.fetch_add(1, std::memory_order_relaxed);
   return true;
 }
 

@@ -4,10 +4,12 @@
 #include <condition_variable>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "perf/connection.h"
+#include "perf/gap.h"
 #include "perf/latch.h"
 #include "perf/net.h"
 
@@ -26,8 +28,10 @@ class ProgressThread {
     Net* net;
     void* context;
     int rank;
-    bool flush;             // Simple receives, as with GPU memory
-    bool borrowed = false;  // no thread of its own: it goes on in Turn() and Idle()
+    bool flush;                        // Simple receives, as with GPU memory
+    bool borrowed = false;             // no thread of its own: it goes on in Turn() and Idle()
+    bool gap = false;                  // measures the longest
+    std::chrono::milliseconds late{};  // the first receives are posted so long after they could be
   };
   ProgressThread(const Facts& facts, Latch& latch);
   // The latch is raised: ends in the next pass.
@@ -42,6 +46,7 @@ class ProgressThread {
   bool Idle(std::chrono::milliseconds wait);
   // Waits until the thread has left its loop, which it does once the latch is raised.
   void Join();
+  std::chrono::nanoseconds longest_gap() const { return gap_.longest(); }
 
  private:
   struct Active {
@@ -57,6 +62,9 @@ class ProgressThread {
   Result<bool> AdvanceSend(Active& active);
   Result<bool> AdvanceReceive(Active& active);
   Result<bool> PostReceive(Active& active);
+  bool IsLate();
+  void NotePosted();
+  void NoteCompleted(Connection& connection);
   Result<bool> TestReceive(Active& active);
   Result<bool> Test(void* request, int* size, const Connection& connection);
   tl::unexpected<Error> Failed(const char* call, const Connection& connection, ncclResult_t result) const;
@@ -65,6 +73,8 @@ class ProgressThread {
   const Facts facts_;
   Latch& latch_;
   std::vector<Active> active_;  // this thread's
+  GapMeter gap_;
+  std::optional<GapMeter::Clock::time_point> receives_from_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

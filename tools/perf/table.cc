@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace relay::perf {
 namespace {
 
@@ -68,6 +70,7 @@ std::string Table::Add(const Row& row) {
   ++rows_;
   bandwidths_ += row.bus_bandwidth();
   failures_ += row.wrong.value_or(0) > 0;
+  gap_ = std::max(gap_, row.gap);
   if (heading_.options.json) return JsonRow(row);
   std::string out =
       fmt::format("{:>12}  {:>12}  {:>8}  {:>6}  {:>6}", row.bytes, row.count, "float", row.operation, row.root);
@@ -80,11 +83,14 @@ std::string Table::Add(const Row& row) {
 
 std::string Table::End() const {
   const double average = rows_ > 0 ? bandwidths_ / rows_ : 0;
+  const bool gap = heading_.options.gap;
   if (heading_.options.json) {
-    return fmt::format("],\"out_of_bounds\":{},\"avg_busbw\":{:.9g}}}\n", failures_, average);
+    return fmt::format("],\"out_of_bounds\":{},\"avg_busbw\":{:.9g}{}}}\n", failures_, average,
+                       gap ? fmt::format(",\"longest_gap_s\":{:.6f}", gap_) : "");
   }
-  return fmt::format("# Out of bounds values : {} {}\n# Avg bus bandwidth    : {:g}\n#\n", failures_,
-                     failures_ > 0 ? "FAILED" : "OK", average);
+  return fmt::format("# Out of bounds values : {} {}\n# Avg bus bandwidth    : {:g}\n{}#\n", failures_,
+                     failures_ > 0 ? "FAILED" : "OK", average,
+                     gap ? fmt::format("# Longest gap          : {:.6f} s\n", gap_) : "");
 }
 
 }  // namespace relay::perf

@@ -16,6 +16,7 @@ struct Row {
   double minimum = 0, percentile = 0;  // pingpong only, microseconds
   double bus_factor = 1;
   std::optional<uint64_t> wrong{};  // nullopt: not verified
+  double gap = 0;                   // seconds: the longest of any rank so far
 
   double algorithm_bandwidth() const;  // GB/s
   double bus_bandwidth() const { return algorithm_bandwidth() * bus_factor; }
@@ -43,7 +44,7 @@ class Table {
 
   const Heading heading_;
   int rows_ = 0, failures_ = 0;
-  double bandwidths_ = 0;
+  double bandwidths_ = 0, gap_ = 0;
 };
 
 // A JSON string with its quotes.

@@ -38,6 +38,18 @@ TEST(PerfOptions, TakesWhatNcclTestsTakes) {
   EXPECT_TRUE(Parse({"--help"})->help);
 }
 
+TEST(PerfOptions, SayHowLong) {
+  const Options o = Parse({"sendrecv", "--seconds", "5", "--fresh", "--hold", "0.5", "--hold-close", "2", "--late",
+                           "60", "--patience", "4", "--gap", "--phases"})
+                        .value();
+  EXPECT_EQ(o.seconds, 5);
+  EXPECT_TRUE(o.fresh && o.gap && o.phases);
+  EXPECT_EQ(o.hold, 0.5);
+  EXPECT_EQ(o.hold_close, 2);
+  EXPECT_EQ(o.late, 60);
+  EXPECT_EQ(o.patience, 4);
+}
+
 TEST(PerfOptions, WrongOnesAreNamed) {
   const std::map<std::string, std::vector<std::string>> cases = {
       {"0 is no size", {"reduce", "-b", "0"}},
@@ -51,6 +63,11 @@ TEST(PerfOptions, WrongOnesAreNamed) {
       {"no such --algo", {"reduce", "--algo", "pat"}},
       {"6 to 12", {"reduce", "--abi", "v13"}},
       {"--one-thread wants --channels 1", {"reduce", "--one-thread"}},
+      {"--fresh wants --seconds", {"reduce", "--fresh"}},
+      {"teardown goes by -n", {"teardown", "--seconds", "1"}},
+      {"--hold -1: want seconds", {"reduce", "--hold", "-1"}},
+      {"--late nan: want seconds", {"reduce", "--late", "nan"}},
+      {"--seconds 0.5: want a whole number", {"reduce", "--seconds", "0.5"}},
   };
   for (const auto& [sentence, arguments] : cases) {
     const auto parsed = Parse(arguments);
@@ -82,6 +99,8 @@ TEST(PerfOptions, TheLauncherIsBelievedWithinBounds) {
 TEST(PerfOptions, RanksMayDifferInTheTableTheyUse) {
   EXPECT_EQ(Fingerprint(*Parse({"reduce", "--abi", "v6", "--json"})), Fingerprint(*Parse({"reduce"})));
   EXPECT_NE(Fingerprint(*Parse({"reduce", "-n", "3"})), Fingerprint(*Parse({"reduce"})));
+  EXPECT_NE(Fingerprint(*Parse({"reduce", "--seconds", "3"})), Fingerprint(*Parse({"reduce"})));
+  EXPECT_EQ(Fingerprint(*Parse({"reduce", "--late", "3", "--hold-close", "1"})), Fingerprint(*Parse({"reduce"})));
 }
 
 TEST(PerfLibrary, IsLookedForAsNcclDoes) {
@@ -121,6 +140,20 @@ TEST(PerfTable, CountsRowsWithWrongResults) {
   EXPECT_FALSE(table.right());
   EXPECT_THAT(table.End(), HasSubstr("# Out of bounds values : 1 FAILED"));
   EXPECT_THAT(table.Add({.bytes = 8, .microseconds = 10}), HasSubstr("N/A"));
+}
+
+TEST(PerfTable, ShowsTheLongestGapIfItWasAskedFor) {
+  for (const bool json : {false, true}) {
+    Options options = Parse({"all_reduce"}).value();
+    options.json = json;
+    for (const bool gap : {false, true}) {
+      options.gap = gap;
+      Table table({options, 3, 12, "/lib/x.so", "relay0", 100000});
+      table.Add({.bytes = 8, .count = 2, .microseconds = 10, .wrong = 0, .gap = 0.5});
+      table.Add({.bytes = 16, .count = 4, .microseconds = 10, .wrong = 0, .gap = 0.25});
+      EXPECT_EQ(table.End().find("0.500000") != std::string::npos, gap);
+    }
+  }
 }
 
 TEST(PerfTable, JsonIsQuoted) {

@@ -230,6 +230,36 @@ TEST_F(PerfProgress, OlderCoresAskForNoSizeOfASend) {
   EXPECT_EQ(old.sizes_given, std::vector<bool>(2, false));
 }
 
+TEST_F(PerfProgress, ALateReceiveIsPostedLateAndOnlyTheFirstTime) {
+  const auto c = Connect(Direction::kReceive);
+  c->freed = 4;
+  constexpr milliseconds kLate(50);
+  ProgressThread progress(
+      {.net = &net_, .context = nullptr, .rank = 2, .flush = false, .borrowed = true, .late = kLate}, latch_);
+  const auto start = std::chrono::steady_clock::now();
+  progress.Post({{c.get(), Protocol::kSimple, 1}, {c.get(), Protocol::kSimple, 1}});
+  EXPECT_FALSE(progress.Turn());
+  EXPECT_TRUE(net_.posts.empty());
+  EXPECT_TRUE(progress.Idle(milliseconds(5000)));
+  EXPECT_GE(std::chrono::steady_clock::now() - start, kLate);
+  EXPECT_EQ(net_.posts.size(), 2U);
+}
+
+TEST_F(PerfProgress, TheGapIsThatOfOutstandingRequestsAndOnlyMeasuredIfWanted) {
+  for (const bool wanted : {false, true}) {
+    Latch latch;
+    const auto c = Connect(Direction::kReceive);
+    c->freed = 4;
+    ProgressThread progress(
+        {.net = &net_, .context = nullptr, .rank = 2, .flush = false, .borrowed = true, .gap = wanted}, latch);
+    progress.Post({{c.get(), Protocol::kSimple, 1}});
+    progress.Turn();  // posted, and tested once: the fake's requests are done the second time
+    std::this_thread::sleep_for(milliseconds(5));
+    EXPECT_TRUE(progress.Idle(milliseconds(5000)));
+    EXPECT_EQ(progress.longest_gap() >= milliseconds(5), wanted);
+  }
+}
+
 // A careless plugin ---------------------------------------------------------------------------------------------------
 
 TEST_F(PerfProgress, AnUntouchedHintIsNoticed) {

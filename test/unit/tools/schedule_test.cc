@@ -89,6 +89,15 @@ TEST(Schedule, HoldsAllFaultsOfARunInTheOrderOfTheirTimes) {
   EXPECT_EQ(ParseSchedule(PlanOf("chain:3"), options).error().what, "--kill Z@4s: no node Z; there are A B C");
 }
 
+TEST(Schedule, AgentsAreAskedToEndAndStarted) {
+  const Plan plan = PlanOf("chain:3");
+  const Fault drain = ParseFault(plan, FaultKind::kDrainAgent, "B@2s").value();
+  EXPECT_EQ(drain.text, "drain-agent B@2s");
+  EXPECT_EQ(drain.node, 1U);
+  EXPECT_FALSE(IsLinkFault(drain.kind));
+  EXPECT_EQ(ParseFault(plan, FaultKind::kStartAgent, "C@3s")->text, "start-agent C@3s");
+}
+
 TEST(Schedule, EveryOptionIsReadAndSaysWhatIsWrong) {
   const Plan plan = PlanOf("chain:3");
   for (const FaultOption& option : kFaultOptions) {
