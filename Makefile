@@ -6,7 +6,7 @@ NCCL   := build/nccl
 
 .DEFAULT_GOAL := all
 .PHONY: all deps nccl build demo check check-all unit e2e bench lint format tidy asan tsan clang fuzz mutants docs clean \
-        arm64 check-arm64 check-rdma bench-rdma coverage images
+        arm64 check-arm64 check-rdma bench-rdma coverage images soak
 
 all: deps build
 	ln -sfn $(PRESET)/libnccl-net-relay.so build/libnccl-net-relay.so
@@ -61,6 +61,9 @@ asan tsan clang: nccl       ## the unit and conformance tests under a sanitizer,
 
 fuzz: deps                  ## every decoder, SECONDS each
 	@test/fuzz/run.sh $(or $(SECONDS),60)
+
+soak: all                   ## random jobs and faults on a random fabric for MINUTES; SEED
+	@/usr/bin/python3 test/e2e/soak.py --build $(BUILD) --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1)
 
 mutants: nccl all           ## breaks the product on purpose: do the tests notice?
 	@test/mutation/run.py --e2e

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Benchmarks: three that are gates, and what else is worth a look. Exit status 1 when a gate fails.
+"""Benchmarks: four that are gates, and what else is worth a look. Exit status 1 when a gate fails.
 
     test/bench/run.py --build build/release [--gates] [--only bandwidth,relay]
 
@@ -11,6 +11,8 @@ import pathlib
 import statistics
 import subprocess
 import sys
+
+import recovery as recovery_bench
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -117,6 +119,12 @@ def first(bench):
                f"at most {FIRST_CONNECTION_WITHIN} s")
 
 
+def recovery(bench):
+    """How long a running job pauses when something breaks."""
+    for what, median, _, limit in recovery_bench.measure(bench.build, 3 if bench.quick else 20):
+        bench.gate(f"pause when {what}, median", f"{median:.3f} s", median <= limit, f"at most {limit} s")
+
+
 def latency(bench):
     """Eight bytes there and back between neighbours, and through a relay."""
     print("sendrecv of 8 B (emulated GPUs: only the difference means something)\n  path           time us")
@@ -149,7 +157,7 @@ def micro(bench):
 
 
 def main():
-    gated, reported = (bandwidth, relay, first), (latency, sizes, micro)
+    gated, reported = (bandwidth, relay, first, recovery), (latency, sizes, micro)
     names = [f.__name__ for f in (*gated, *reported)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=str(ROOT / "build/release"), help="the build folder")

@@ -168,6 +168,8 @@ Status Communicator::Connect(const std::vector<Steps>& steps_by_channel, const L
   RELAY_TRY(ExchangeHandles());
   RELAY_TRY(OnThread(service_, std::move(connects)));
   RELAY_TRY(OnThread(service_, std::move(registers)));
+  // As NCCL: no rank works, or ends, while another still connects.
+  RELAY_TRY(facts_.rendezvous.Barrier());
   std::function<void()> meanwhile;
   if (facts_.options.one_thread) meanwhile = [this] { progress_->Turn(); };
   for (size_t channel = 0; channel < steps_by_channel.size(); ++channel) {

@@ -1,0 +1,69 @@
+"""The fault matrix, and the same faults under the real NCCL where the design promises most."""
+import re
+
+import pytest
+
+import cell
+import matrix
+import run as runner
+
+# Repetitions wait first: the fault comes between the first and the last of them.
+STEADY = "all_reduce -b 1M -e 1M -n 40 -w 0 --hold 0.1 --timeout 40"
+KNOBS = {f"NCCL_RELAY_{name}{'' if name == 'LINGER' else '_TIMEOUT'}": str(s) for name, s in matrix.KNOBS.items()}
+
+
+def test_every_cell_is_as_the_table_says(build, whole, tmp_path, capsys):
+    with capsys.disabled():
+        print()
+        cells = runner.play(runner.choose(whole), build, tmp_path, jobs=3)
+        print(runner.table(cells))
+    failed = [f"{c.name}: {c.verdict} ({c.log})" for c in cells if c.verdict]
+    assert not failed, "\n".join(failed)
+
+
+@pytest.mark.long
+def test_a_receiver_that_posts_a_minute_late_is_waited_for_with_the_knobs_as_they_are(build, tmp_path):
+    command = (f"exec {build}/nccl-relay perf sendrecv --seconds 1 -b 1M -e 1M --gap --json --timeout 120 "
+               "$([ $RANK != 1 ] || echo --late 60)")
+    options = ["--discover", "--timeout", "150"]
+    run = cell.lab_run(build, tmp_path, "chain:3", options, command, {"NCCL_NET_PLUGIN": build / "libnccl-net-relay.so"})
+    document = run.document()
+    assert run.status == 0 and document["wrong"] == 0, run.text()
+    assert document["longest_gap_s"] > 55, run.text()
+
+
+# Real NCCL -----------------------------------------------------------------------------------------------------------
+
+def played(lab, topology, fault, command, extra=()):
+    """Repeated, later, until the fault comes when every rank is set up and none has ended."""
+    for at in (2.5, 4.5, 9.5):
+        faults = [word for option in matrix.options(fault, at) for word in option.split()]
+        run = lab.nccl(topology, command, env=KNOBS, options=["--timeout", "80", "--grace", "30", *faults, *extra])
+        assert run.status != 124, run.text()
+        came = run.output.find("lab: " + faults[0].removeprefix("--"))
+        ready = run.output.rfind("Init COMPLETE")
+        if 0 <= ready < came:
+            return run
+    raise AssertionError(f"9.5 s were not enough to set up\n{run.text()}")
+
+
+@pytest.mark.nccl
+@pytest.mark.parametrize("fault", ["cut", "flap", "relay-kill"])
+def test_nccl_goes_on(lab, fault):
+    extra = ["--ranks", "A,C,D", "--agents", "all"] if fault in matrix.RELAYED else []
+    run = played(lab, "ring:4", fault, STEADY, extra).ok()
+    assert "did not come" not in run.output, run.text()
+    assert fault not in matrix.RELAYED or re.search(r"connected to .*: path \w+ .* B .* \w+", run.output), run.text()
+    assert run.output.count("Out of bounds values : 0 OK") == 1, run.text()
+    for interfaces in run.counters.values():
+        assert interfaces["ctl"]["tx_bytes"] < cell.MIB, run.counters
+
+
+@pytest.mark.nccl
+def test_nccl_is_told_where_no_path_is_left(lab):
+    """nccl_perf's `fault` ends with 0 when NCCL reports an error in time."""
+    within = matrix.KNOBS["RECOVER"] + cell.BUSY
+    run = played(lab, "chain:3", "cut", f"fault -b 1M --timeout {10 + within}").ok()
+    told = re.findall(r"^([ABC])\| rank \d: fault: [1-9]\d* operations, then error \d+ ", run.output, re.M)
+    assert set(told) == set("ABC"), run.text()
+    run.says("NCCL WARN NET/Relay", "check the cable of link")
