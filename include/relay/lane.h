@@ -32,7 +32,8 @@ struct LaneBuffer {
 // Not thread-safe: the connection's lock guards it. Never blocks, allocates nothing. An error is the end of the lane.
 class Lane {
  public:
-  // Afterwards no device touches memory on its behalf.
+  // Afterwards no device touches memory on its behalf: what is still under way is given up. Of a sending end that is
+  // all there is to its fence: once it is gone, nothing of it reads the caller's memory any more.
   virtual ~Lane() = default;
 
   // What was queued goes to the device at once.
@@ -67,6 +68,12 @@ class RecvLane : public Lane {
   virtual Result<bool> Announce(const LaneBuffer& buffer) = 0;
   // The bytes of the next message that is whole, in order; each once.
   virtual Result<std::optional<uint64_t>> NextWhole() = 0;
+  // The end of this lane, whatever has become of it: nothing is placed for it once this has returned, since its queue
+  // pairs are gone. What was whole before is still found by NextWhole, which reports a message only if all of it and of
+  // those before it came. Takes a second at most, however dead a device is; only then may a message be missed that was
+  // whole. Afterwards only NextWhole and the destructor are called. Errors: a peer that has broken the protocol, or a
+  // device that keeps its queue pair, so that memory it was given must not be used again.
+  virtual Status Fence() = 0;
 };
 
 }  // namespace relay::transport

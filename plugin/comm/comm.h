@@ -35,11 +35,10 @@ class Comm {
 
   // `devices`: those that move the messages, one for each stripe of the lane; none: the socket carries them.
   // `hop_timeout`: of reads that flush.
-  Comm(Kind kind, Context& context, Token token, std::shared_ptr<stream::Stream> stream,
+  Comm(Kind kind, Context& context, std::shared_ptr<stream::Stream> stream,
        std::vector<std::shared_ptr<transport::rdma::Device>> devices, Duration hop_timeout)
       : kind_(kind),
         context_(context),
-        token_(token),
         stream_(std::move(stream)),
         devices_(std::move(devices)),
         hop_timeout_(hop_timeout) {}
@@ -61,7 +60,6 @@ class Comm {
 
   Context& context() { return context_; }
   Kind kind() const { return kind_; }
-  const Token& token() const { return token_; }
   stream::Stream& stream() { return *stream_; }
 
  private:
@@ -69,7 +67,6 @@ class Comm {
 
   const Kind kind_;
   Context& context_;
-  const Token token_;
   const std::shared_ptr<stream::Stream> stream_;  // shared with the service, which drives it on as a remnant
   const std::vector<std::shared_ptr<transport::rdma::Device>> devices_;
   const Duration hop_timeout_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "transport/rdma/fence.h"
 #include "transport/rdma/gid_choice.h"
 
 namespace relay::transport::rdma {
@@ -92,23 +93,36 @@ Result<bool> DirectRecvLane::Announce(const LaneBuffer& buffer) {
 
 // Until nothing comes: a device that was armed tells of nothing that was there before.
 Status DirectRecvLane::Poll(size_t stripe) {
-  Arrivals& arrivals = arrivals_[stripe];
   Completion completions[kTakenAtOnce];
   while (true) {
     auto count = stripes_[stripe].Poll(completions);
     if (!count) return tl::unexpected(std::move(count).error());
     moved_ += *count;
-    for (const Completion& completion : std::span(completions).first(*count)) {
-      if (completion.work != Work::kReceive) continue;  // entries that have left
-      if (!completion.immediate || arrivals.end - arrivals.begin == announced_ - whole_) {
-        return Fail(ErrorCode::kRemote, "over " + stripes_.device(stripe).name() +
-                                            " came a message without its size, or one too many: the peer breaks the "
-                                            "protocol");
-      }
-      arrivals.sizes[arrivals.end++ % kLaneMessages] = *completion.immediate;
-    }
+    for (const Completion& completion : std::span(completions).first(*count)) RELAY_TRY(Take(stripe, completion));
     if (*count < kTakenAtOnce) return {};
   }
+}
+
+Status DirectRecvLane::Take(size_t stripe, const Completion& completion) {
+  if (completion.work != Work::kReceive) return {};  // entries that have left
+  Arrivals& arrivals = arrivals_[stripe];
+  if (!completion.immediate || arrivals.end - arrivals.begin == announced_ - whole_) {
+    return Fail(ErrorCode::kRemote, "over " + stripes_.device(stripe).name() +
+                                        " came a message without its size, or one too many: the peer breaks the "
+                                        "protocol");
+  }
+  arrivals.sizes[arrivals.end++ % kLaneMessages] = *completion.immediate;
+  return {};
+}
+
+Status DirectRecvLane::Fence() {
+  if (std::exchange(fenced_, true)) return {};
+  std::array<QueuePair*, kMaxStripes> queue_pairs{};
+  for (size_t i = 0; i < stripes_.size(); ++i) queue_pairs[i] = &stripes_[i];
+  return FenceAll(std::span(queue_pairs).first(stripes_.size()), [this](size_t stripe, const Completion& completion) {
+    ++moved_;
+    return Take(stripe, completion);
+  });
 }
 
 // The next message, if all of it is there.
@@ -135,7 +149,7 @@ Result<std::optional<uint64_t>> DirectRecvLane::TakeWhole() {
 
 Result<std::optional<uint64_t>> DirectRecvLane::NextWhole() {
   auto whole = TakeWhole();
-  if (!whole || *whole) return whole;
+  if (!whole || *whole || fenced_) return whole;
   for (size_t i = 0; i < stripes_.size(); ++i) RELAY_TRY(Poll(i));
   return TakeWhole();
 }

@@ -46,6 +46,7 @@ class DirectRecvLane final : public RecvLane {
 
   Result<bool> Announce(const LaneBuffer& buffer) override;
   Result<std::optional<uint64_t>> NextWhole() override;
+  Status Fence() override;
 
  private:
   // What has come over one stripe. A message takes at most one immediate of each, and they come in its order.
@@ -59,6 +60,7 @@ class DirectRecvLane final : public RecvLane {
   DirectRecvLane(WindowMemory news, Window ring) : news_(std::move(news)), ring_(ring) {}
   static Result<Stripe> Answer(const Link& link, HopOffer& answer, const HopOffer& far, Duration hop_timeout);
   Status Poll(size_t stripe);
+  Status Take(size_t stripe, const Completion& completion);
   Result<std::optional<uint64_t>> TakeWhole();
 
   WindowMemory news_;  // entries on their way, for devices that do not take them inline
@@ -68,6 +70,7 @@ class DirectRecvLane final : public RecvLane {
   Stripes stripes_;
   std::array<Arrivals, kMaxStripes> arrivals_;
   uint64_t announced_ = 0, whole_ = 0, moved_ = 0;
+  bool fenced_ = false;
 };
 
 }  // namespace relay::transport::rdma

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "transport/rdma/fence.h"
 #include "transport/rdma/gid_choice.h"
 
 namespace relay::transport::rdma {
@@ -168,6 +169,14 @@ Result<size_t> PacketChannel::Sort(std::span<const Completion> completions, std:
                     .bytes = completion.bytes - static_cast<uint32_t>(kPacketBytes)};
   }
   return given;
+}
+
+Status PacketChannel::Fence(const std::function<Status(uint32_t immediate)>& take) {
+  QueuePair* const queue_pair = queue_pair_.get();
+  return FenceAll({&queue_pair, 1}, [&](size_t, const Completion& completion) -> Status {
+    if (!completion.immediate || (*completion.immediate & kCreditFlag) != 0) return {};
+    return take(*completion.immediate);
+  });
 }
 
 void PacketChannel::TakeEvents() {

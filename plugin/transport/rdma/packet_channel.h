@@ -3,6 +3,7 @@
 // empty write, which wakes a side that sleeps. Not thread-safe; allocates nothing once connected.
 #pragma once
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -76,6 +77,9 @@ class PacketChannel {
   Status Arm() { return queue_pair_->Arm(); }
   void TakeEvents();
   QueuePair& queue_pair() { return *queue_pair_; }
+  // The end, as of RecvLane: `take` gets the owner's immediates that had come and were not polled, in order. Afterwards
+  // nothing but the destructor is called.
+  Status Fence(const std::function<Status(uint32_t immediate)>& take);
 
  private:
   // Beside a packet, a credit always finds its place.

@@ -126,21 +126,36 @@ Status QueuePair::Start() {
 }
 
 QueuePair::~QueuePair() {
+  Stop();
+  if (Status gone = Destroy(); !gone) RELAY_WARN("%s", gone.error().what.c_str());
   const Verbs& verbs = device_->verbs();
   const Queues& q = *queues_;
-  if (q.pair) {
-    device_->Forget(q.pair);
-    ibv_qp_attr to{};
-    to.qp_state = IBV_QPS_ERR;
-    // Some devices go on with what was posted until the queue pair is destroyed; destroying alone is the guarantee.
-    verbs.modify_qp(q.pair, &to, IBV_QP_STATE);
-    if (const int error = verbs.destroy_qp(q.pair))
-      RELAY_WARN("%s keeps a queue pair: error %d", q.device.c_str(), error);
-  }
   if (q.completions && verbs.destroy_cq(q.completions) != 0)
     RELAY_WARN("%s keeps a completion queue", q.device.c_str());
   if (q.channel && verbs.destroy_comp_channel(q.channel) != 0)
     RELAY_WARN("%s keeps a completion channel", q.device.c_str());
+}
+
+void QueuePair::Stop() {
+  Queues& q = *queues_;
+  FailForGood({ErrorCode::kInternal, 0, "a queue pair of " + q.device + " was used after its end"});
+  if (!q.pair) return;
+  ibv_qp_attr to{};
+  to.qp_state = IBV_QPS_ERR;
+  // Some devices go on with what was posted until the queue pair is destroyed: this is no guarantee, Destroy is.
+  device_->verbs().modify_qp(q.pair, &to, IBV_QP_STATE);
+}
+
+Status QueuePair::Destroy() {
+  Queues& q = *queues_;
+  if (!q.pair) return {};
+  device_->Forget(q.pair);
+  const int error = VerbsErrno(device_->verbs().destroy_qp(q.pair));
+  q.pair = nullptr;  // either way: a device that keeps it is not asked twice
+  // A device that is gone gives nothing back, and writes nothing either.
+  if (error == 0 || device_->trouble()) return {};
+  return FailErrno(ErrorCode::kSystem,
+                   q.device + " keeps a queue pair, and may still write into memory that was given to it", error);
 }
 
 Endpoint QueuePair::near() const {

@@ -1,7 +1,7 @@
 // One reliable-connected queue pair with a completion queue of its own. Not thread-safe, the owner's lock guards it,
 // but for trouble(). Work is queued, then rung; nothing allocates or waits after Connect.
 //
-//   Create: INIT -> Connect: RTR, RTS -> a bad completion, or the end: ERR -> destroyed
+//   Create: INIT -> Connect: RTR, RTS -> a bad completion, Stop, or the end: ERR -> destroyed
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -103,6 +103,19 @@ class QueuePair {
   // names the device, the far queue pair, the status and what to check. It stays.
   Result<size_t> Poll(std::span<Completion> out);
 
+  // How a queue pair ends before its object does, so that what it has done by then is known (transport/rdma/fence.h).
+  // Nothing but these, trouble() and the destructor is called from the first on.
+  //
+  // To the error state: what is outstanding comes back as failed.
+  void Stop();
+  // What was done well, in order, and was not polled yet; how many of `out` were filled. What failed is passed over,
+  // and so is every receive after one that failed.
+  size_t Drain(std::span<Completion> out);
+  // Every receive that was posted has come back, or nothing will come any more: the device is gone.
+  bool drained();
+  // The device has forgotten it. What was not drained is lost.
+  Status Destroy();
+
   // The completion channel, for epoll. Arm, then Poll until nothing comes, then sleep; TakeEvents when readable.
   int event_fd() const;
   Status Arm(bool solicited_only = false);
@@ -118,6 +131,8 @@ class QueuePair {
   Status Start();
   void Queue(Work work, std::span<const Piece> pieces, Remote remote, uint64_t id, const SendOptions& options);
   std::optional<Completion> Take(const ibv_wc& completion);
+  std::optional<Completion> TakeGood(const ibv_wc& completion);
+  void NoteBack(const ibv_wc& completion);
   void FailForGood(Error error);
   tl::unexpected<Error> Failed();
 

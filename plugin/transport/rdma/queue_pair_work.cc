@@ -9,7 +9,6 @@ namespace relay::transport::rdma {
 namespace {
 
 constexpr uint64_t kReceiveBit = uint64_t{1} << 63;  // of a work request's number: it is a receive
-constexpr size_t kPollBatch = 16;
 
 // Into the places of one work request; what is empty is left out. Their number and the bytes in them.
 struct Filled {
@@ -124,21 +123,38 @@ Status QueuePair::Ring() {
 
 std::optional<Completion> QueuePair::Take(const ibv_wc& wc) {
   Queues& q = *queues_;
-  const bool receive = (wc.wr_id & kReceiveBit) != 0;
-  const uint64_t number = wc.wr_id & ~kReceiveBit;
+  NoteBack(wc);
   if (wc.status != IBV_WC_SUCCESS) {
     Error error = CompletionError(wc, q.device, q.far, device_->verbs().wc_status_str(wc.status));
     if (const auto before = trouble_->Get()) error.what += " (" + before->what + ")";
     FailForGood(std::move(error));
     return std::nullopt;
   }
-  const bool known =
-      receive ? number == receives_done_ && number < q.receives_rung : number >= sends_done_ && number < q.sends_rung;
-  if (!known) {
+  auto completion = TakeGood(wc);
+  if (!completion) {
     FailForGood(
         {ErrorCode::kSystem, 0, q.device + " reports work done that it was not given, or out of order: report it"});
-    return std::nullopt;
   }
+  return completion;
+}
+
+// Whether it went well or not: the number in it is always true.
+void QueuePair::NoteBack(const ibv_wc& wc) {
+  if ((wc.wr_id & kReceiveBit) == 0) return;
+  Queues& q = *queues_;
+  const uint64_t number = wc.wr_id & ~kReceiveBit;
+  if (number < q.receives_rung) q.receives_back = std::max(q.receives_back, number + 1);
+  q.receive_failed = q.receive_failed || wc.status != IBV_WC_SUCCESS;
+}
+
+// Nothing: the device was not given it, or reports it out of order.
+std::optional<Completion> QueuePair::TakeGood(const ibv_wc& wc) {
+  Queues& q = *queues_;
+  const bool receive = (wc.wr_id & kReceiveBit) != 0;
+  const uint64_t number = wc.wr_id & ~kReceiveBit;
+  const bool known =
+      receive ? number == receives_done_ && number < q.receives_rung : number >= sends_done_ && number < q.sends_rung;
+  if (!known) return std::nullopt;
   if (receive) {
     receives_done_ = number + 1;
     Completion out{
@@ -155,22 +171,53 @@ std::optional<Completion> QueuePair::Take(const ibv_wc& wc) {
 Result<size_t> QueuePair::Poll(std::span<Completion> out) {
   Queues& q = *queues_;
   size_t filled = 0;
-  std::array<ibv_wc, kPollBatch> batch;
+  auto& batch = q.behind;
   while (!q.failed && filled < out.size()) {
     const int most = static_cast<int>(std::min(batch.size(), out.size() - filled));
     const int count = q.completions->context->ops.poll_cq(q.completions, most, batch.data());
     if (count < 0) {
+      q.unreadable = true;
       FailForGood(
           {ErrorCode::kSystem, 0, "the completion queue of " + q.device + " cannot be read: look at the kernel's log"});
     }
     for (int i = 0; i < count && !q.failed; ++i) {
       ++counts_.completions;
       if (auto completion = Take(batch[static_cast<size_t>(i)])) out[filled++] = *completion;
+      if (q.failed) q.behind_begin = static_cast<size_t>(i) + 1, q.behind_end = static_cast<size_t>(count);
     }
     if (count < most) break;
   }
   if (filled == 0 && q.failed) return Failed();
   return filled;
+}
+
+size_t QueuePair::Drain(std::span<Completion> out) {
+  Queues& q = *queues_;
+  size_t filled = 0;
+  while (filled < out.size() && !q.unreadable) {
+    if (q.behind_begin == q.behind_end) {
+      const int count =
+          q.completions->context->ops.poll_cq(q.completions, static_cast<int>(q.behind.size()), q.behind.data());
+      q.unreadable = count < 0;
+      if (count <= 0) break;
+      q.behind_begin = 0;
+      q.behind_end = static_cast<size_t>(count);
+      counts_.completions += static_cast<uint64_t>(count);
+    }
+    const ibv_wc& wc = q.behind[q.behind_begin++];
+    NoteBack(wc);
+    const bool lost = (wc.wr_id & kReceiveBit) != 0 && q.receive_failed;
+    if (wc.status != IBV_WC_SUCCESS || lost) continue;
+    if (auto completion = TakeGood(wc)) out[filled++] = *completion;
+  }
+  return filled;
+}
+
+bool QueuePair::drained() {
+  Queues& q = *queues_;
+  if (q.unreadable || q.receives_back == q.receives_rung) return true;
+  device_->TakeEvents();
+  return device_->trouble().has_value();
 }
 
 void QueuePair::FailForGood(Error error) {

@@ -1,6 +1,13 @@
 #include "transport/rdma/relayed_recv_lane.h"
 
 namespace relay::transport::rdma {
+namespace {
+
+tl::unexpected<Error> OutOfOrder() {
+  return Fail(ErrorCode::kRemote, "a message out of order: the last relay breaks the protocol");
+}
+
+}  // namespace
 
 Result<std::unique_ptr<RelayedRecvLane>> RelayedRecvLane::Make(std::shared_ptr<Device> device, const HopOffer& far,
                                                                const DirectRecvLane::Addresses& addresses,
@@ -40,6 +47,10 @@ Status RelayedRecvLane::Ring() {
 
 Result<std::optional<uint64_t>> RelayedRecvLane::NextWhole() {
   while (true) {
+    if (next_ == count_ && fenced_) {
+      if (last_begin_ == last_end_) return std::nullopt;
+      return TakeWhole(last_sizes_[last_begin_++]);
+    }
     if (next_ == count_) {
       auto count = channel_->Poll(events_);
       if (!count) return tl::unexpected(std::move(count).error());
@@ -50,12 +61,25 @@ Result<std::optional<uint64_t>> RelayedRecvLane::NextWhole() {
     }
     const PacketChannel::Event& event = events_[next_++];
     if (event.kind == PacketChannel::Event::Kind::kSent) continue;
-    if (event.kind != PacketChannel::Event::Kind::kImmediate || whole_ == announced_) {
-      return Fail(ErrorCode::kRemote, "a message out of order: the last relay breaks the protocol");
-    }
-    ++whole_;
-    return std::optional<uint64_t>(event.immediate);
+    if (event.kind != PacketChannel::Event::Kind::kImmediate) return OutOfOrder();
+    return TakeWhole(event.immediate);
   }
+}
+
+Result<std::optional<uint64_t>> RelayedRecvLane::TakeWhole(uint32_t size) {
+  if (whole_ == announced_) return OutOfOrder();
+  ++whole_;
+  return std::optional<uint64_t>(size);
+}
+
+Status RelayedRecvLane::Fence() {
+  if (std::exchange(fenced_, true)) return {};
+  return channel_->Fence([this](uint32_t size) -> Status {
+    if (last_end_ == last_sizes_.size()) return OutOfOrder();
+    ++moved_;
+    last_sizes_[last_end_++] = size;
+    return {};
+  });
 }
 
 }  // namespace relay::transport::rdma

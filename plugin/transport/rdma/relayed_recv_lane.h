@@ -25,14 +25,21 @@ class RelayedRecvLane final : public RecvLane {
 
   Result<bool> Announce(const LaneBuffer& buffer) override;
   Result<std::optional<uint64_t>> NextWhole() override;
+  Status Fence() override;
 
  private:
+  Result<std::optional<uint64_t>> TakeWhole(uint32_t size);
+
   explicit RelayedRecvLane(std::unique_ptr<PacketChannel> channel) : channel_(std::move(channel)) {}
 
   std::unique_ptr<PacketChannel> channel_;
   uint64_t announced_ = 0, whole_ = 0, acknowledged_ = 0, moved_ = 0;
   std::array<PacketChannel::Event, 16> events_;
   size_t next_ = 0, count_ = 0;  // of events_
+  // Once fenced: the sizes of messages that had come and were not polled.
+  std::array<uint32_t, kLaneMessages> last_sizes_{};
+  uint64_t last_begin_ = 0, last_end_ = 0;
+  bool fenced_ = false;
 };
 
 }  // namespace relay::transport::rdma

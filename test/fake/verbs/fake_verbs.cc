@@ -172,6 +172,15 @@ bool FakeVerbs::FailNow(uint32_t queue_pair, ibv_wc_status status) {
   return outstanding;
 }
 
+void FakeVerbs::TellOfFailedSend(uint32_t queue_pair, ibv_wc_status status) {
+  Lock lock(state_->mutex);
+  FakePair* pair = state_->Pair(queue_pair);
+  if (!pair || pair->sends_posted == 0) return;
+  SendWork work;
+  work.number = work.id = pair->sends_posted - 1;
+  state_->Complete(*pair, work, status);
+}
+
 void FakeVerbs::RaisePairEvent(uint32_t queue_pair, ibv_event_type type) {
   Lock lock(state_->mutex);
   FakePair* pair = state_->Pair(queue_pair);

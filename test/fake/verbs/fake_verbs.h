@@ -103,6 +103,9 @@ class FakeVerbs {
   // Now: the oldest outstanding send, else the oldest receive, completes with this status, everything else is flushed.
   // False: nothing was outstanding; the queue pair has failed nonetheless.
   bool FailNow(uint32_t queue_pair, ibv_wc_status status);
+  // Now: a send that asked for no completion is told of as failed, and the half that receives goes on for a while, as
+  // the halves of a device may. At least one such send must have been done.
+  void TellOfFailedSend(uint32_t queue_pair, ibv_wc_status status);
   // QP_FATAL, QP_REQ_ERR and QP_ACCESS_ERR: this queue pair has failed. CQ_ERR: its completion queue has, and gives
   // nothing any more. COMM_EST, SQ_DRAINED ... are news alone.
   void RaisePairEvent(uint32_t queue_pair, ibv_event_type event);
