@@ -88,7 +88,10 @@ void Communicator::SayPhase(const std::string& phase) const {
 
 Status Communicator::Rest(double seconds) {
   for (const auto end = steady_clock::now() + Milliseconds(seconds); steady_clock::now() < end;) {
-    RELAY_TRY(facts_.rendezvous.Watch());
+    if (Status others = facts_.rendezvous.Watch(); !others) {
+      SayPhase("failed: " + others.error().what);
+      return others;
+    }
     std::this_thread::sleep_for(kGlance);
   }
   return {};
@@ -111,6 +114,8 @@ Status Communicator::Await(const std::function<Result<Progress>(milliseconds)>& 
       const std::chrono::duration<double> quiet = now - last_move;
       status.error().what += fmt::format("; nothing had moved for {:.3f} s", quiet.count());
       SayPhase("failed: " + status.error().what);
+      // The others need not wait until this rank has closed what it holds.
+      facts_.rendezvous.GiveUp(fmt::format("rank {}: {}", facts_.world.rank, status.error().what));
       return status;
     }
     if (*progress == Progress::kDone) return {};
