@@ -1,30 +1,16 @@
 // What NCCL holds pointers to: listen, send and receive comms and memory registrations. Owned by their context, which
 // also frees what NCCL leaks when an initialisation is aborted.
 #pragma once
-#include <list>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "base/clock.h"
-#include "comm/flush.h"
+#include "comm/registrations.h"
 #include "relay/result.h"
 #include "relay/setup.h"
 #include "stream/stream.h"
-#include "transport/rdma/device.h"
 
 namespace relay::comm {
-
-// The kinds of pointers NCCL registers, as it numbers them.
-inline constexpr int kHostPointer = 0x1, kCudaPointer = 0x2, kDmaBufPointer = 0x4;
-
-struct MemoryRegion {
-  std::byte* data = nullptr;
-  size_t size = 0;
-  // On each device that moves the messages of this comm, in the order of its lane's stripes; empty: none does.
-  std::vector<std::shared_ptr<transport::rdma::Memory>> memory{};
-  bool gpu = false;  // what a device writes there has to be flushed
-};
 
 class Context;
 
@@ -40,39 +26,40 @@ class Comm {
       : kind_(kind),
         context_(context),
         stream_(std::move(stream)),
-        devices_(std::move(devices)),
-        hop_timeout_(hop_timeout) {}
+        registrations_(std::make_shared<Registrations>(std::move(devices), kind == Kind::kRecv, hop_timeout)) {}
+  ~Comm() { registrations_->Clear(); }
+  Comm(const Comm&) = delete;
+  Comm& operator=(const Comm&) = delete;
 
-  // GPU memory only where a device moves the messages. The region lives until Deregister or the comm's end. Any thread.
-  Result<MemoryRegion*> Register(void* data, size_t size, int pointer_kind);
-  // GPU memory behind a descriptor, which stays the caller's and may be closed at once: the registration keeps the
-  // buffer.
-  Result<MemoryRegion*> RegisterDmaBuf(void* data, size_t size, uint64_t offset, int fd);
+  // regMr and regMrDmaBuf, as Registrations has them. Any thread.
+  Result<MemoryRegion*> Register(void* data, size_t size, int pointer_kind) {
+    return registrations_->Register(data, size, pointer_kind);
+  }
+  Result<MemoryRegion*> RegisterDmaBuf(void* data, size_t size, uint64_t offset, int fd) {
+    return registrations_->RegisterDmaBuf(data, size, offset, fd);
+  }
   // Afterwards nothing of this process touches the memory for this comm; nullptr is fine.
   void Deregister(MemoryRegion* region);
 
   // isend and irecv. nullptr: not now, try later.
   Result<stream::Request*> Post(void* data, size_t size, MemoryRegion* region, bool in_order);
 
-  // iflush: what has arrived in the region so far is visible to the GPU when the request is done. nullptr: nothing is
-  // to be flushed, of host memory or without a byte.
-  Result<stream::Request*> PostFlush(void* data, size_t size, MemoryRegion* region);
+  // iflush, as Registrations has it.
+  Result<stream::Request*> PostFlush(void* data, size_t size, MemoryRegion* region) {
+    return registrations_->PostFlush(data, size, region);
+  }
 
   Context& context() { return context_; }
   Kind kind() const { return kind_; }
   stream::Stream& stream() { return *stream_; }
+  // Whoever moves the connection to other devices may hold them beyond the comm, which leaves them empty.
+  const std::shared_ptr<Registrations>& registrations() const { return registrations_; }
 
  private:
-  Result<MemoryRegion*> Keep(MemoryRegion region);
-
   const Kind kind_;
   Context& context_;
   const std::shared_ptr<stream::Stream> stream_;  // shared with the service, which drives it on as a remnant
-  const std::vector<std::shared_ptr<transport::rdma::Device>> devices_;
-  const Duration hop_timeout_;
-  std::mutex mutex_;
-  std::list<MemoryRegion> regions_;
-  std::unique_ptr<Flush> flush_;  // of a receive comm, from its first GPU memory on; goes first
+  const std::shared_ptr<Registrations> registrations_;
 };
 
 // Its token outlives it: it goes on to the receive comm.
