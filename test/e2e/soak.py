@@ -29,7 +29,8 @@ KNOBS = {"NCCL_RELAY_CONNECT_TIMEOUT": 30, "NCCL_RELAY_RECOVER_TIMEOUT": 30, "NC
 HANG = 120        # a job that ends so late hangs
 AT_ONCE = 8       # the death of a rank is heard within this, on a busy machine
 # What a process may hold more in the last quarter of its life than in the second.
-GROWTH = Use(rss_kib=4096, fds=8, threads=2)
+GROWTH = Use(rss_kib=4096, fds=32, threads=2)  # circuits of the long job move between relays, and hold descriptors there
+LEFT_FDS = 4      # what an agent may hold more when all jobs are over than before the first
 ENOUGH = 8        # samples
 
 PATTERNS = ("all_reduce", "all_reduce --algo tree", "all_gather", "all_gather --algo pat", "reduce_scatter",
@@ -43,7 +44,7 @@ class Job:
     def __init__(self, lab, name, nodes, arguments, port, log_dir):
         self.name, self.nodes, self.processes = name, nodes, {}
         for rank, node in enumerate(nodes):
-            env = [f"RANK={rank}", f"WORLD_SIZE={len(nodes)}", f"LOCAL_RANK=0", f"MASTER_PORT={port}", f"SOAK_JOB={name}."]
+            env = [f"RANK={rank}", f"WORLD_SIZE={len(nodes)}", "LOCAL_RANK=0", f"MASTER_PORT={port}", f"SOAK_JOB={name}."]
             env.append("MASTER_ADDR=" + self.address(lab, nodes[0]))
             log = (pathlib.Path(log_dir) / f"{name}-{node}.txt").open("w+", encoding="utf-8")
             args = lab.args(node, "env", *env, f"{lab.build}/nccl-relay", "perf", *arguments.split(), "--json")
@@ -161,7 +162,8 @@ class Soak:
         gap = document["longest_gap_s"] if document else None
         self.gaps += [gap] if gap is not None and r.fault != "kill rank" else []
         self.outcomes[r.fault] = self.outcomes.get(r.fault, 0) + 1
-        outcome = verdict or ("ended with an error" if document is None else f"right, {document['repetitions']} times, gap {gap:.2f} s")
+        outcome = verdict or ("ended with an error, as it must" if document is None
+                              else f"right, {document['repetitions']} times, gap {gap:.2f} s")
         print(f"{self.rounds:4} {r}: {outcome}", flush=True)
         if verdict:
             self.bad.append(f"round {self.rounds}: {r}: {verdict}")
@@ -184,7 +186,8 @@ class Soak:
             # Who was killed when all was over is missed by nobody.
             return f"NOT TOLD: {' '.join(alive)}" if alive and document is None and statuses[r.what] != 0 else ""
         if any(statuses.values()) or document is None:
-            first = next((line for node in r.nodes for line in job.said(node).splitlines() if "nccl-relay perf: rank" in line), "")
+            said = [line for node in r.nodes for line in job.said(node).splitlines()]
+            first = next((line for line in said if "nccl-relay perf: rank" in line), "")
             return f"DID NOT GO ON: {first}"
         return ""
 
@@ -215,6 +218,21 @@ class Soak:
                     self.bad.append(f"{what}: {name} grew by {growth}")
             print(text)
 
+    def agents_fds(self):
+        return {node: use.fds for node in self.lab.fabric.nodes for pid in self.lab.processes(node, AGENT) if (use := Use.of(pid))}
+
+    def check_fds(self, before):
+        """When all jobs are over, agents hold what they held before the first."""
+        deadline = time.monotonic() + 10
+        while True:
+            after = self.agents_fds()
+            more = {node: after.get(node, 0) - fds for node, fds in before.items() if after.get(node, 0) > fds + LEFT_FDS}
+            if not more or time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        print(f"descriptors of the agents before and after: {' '.join(f'{n} {before[n]}..{after.get(n)}' for n in before)}")
+        self.bad += [f"agent of {node}: {count} descriptors are left" for node, count in more.items()]
+
     @staticmethod
     def slope(times, values):
         return statistics.linear_regression([t / 3600 for t in times], values).slope
@@ -222,10 +240,13 @@ class Soak:
 
 def soak(args, lab, rng, log_dir):
     seconds = int(args.minutes * 60)
-    long = Job(lab, "long", lab.fabric.nodes, f"all_reduce -b 1K -e 256K -f 16 --channels 1 --seconds {seconds} --gap", 29500, log_dir)
+    play = Soak(lab, rng, log_dir)
+    time.sleep(2)  # until every agent speaks to its neighbours
+    before = play.agents_fds()
+    arguments = f"all_reduce -b 1K -e 256K -f 16 --channels 1 --seconds {seconds} --gap"
+    long = Job(lab, "long", lab.fabric.nodes, arguments, 29500, log_dir)
     end = time.monotonic() + seconds
     time.sleep(2)
-    play = Soak(lab, rng, log_dir)
     play.sample()
     while time.monotonic() < end - 15 and long.running():
         play.play(draw(rng, lab.fabric))
@@ -233,12 +254,14 @@ def soak(args, lab, rng, log_dir):
     ended = long.wait(max(0, end - time.monotonic()) + HANG)
     document = long.document()
     if not ended or any(long.statuses().values()) or document is None or document["wrong"] > 0:
-        first = next((line for node in lab.fabric.nodes for line in long.said(node).splitlines() if "perf: rank" in line), "")
+        said = [line for node in lab.fabric.nodes for line in long.said(node).splitlines()]
+        first = next((line for line in said if "nccl-relay perf: rank" in line), "")
         play.bad.append(f"the long job: {'it hangs' if not ended else document or first}")
     else:
         print(f"the long job: {document['repetitions']} repetitions, {document['wrong']} wrong, "
               f"longest gap {document['longest_gap_s']:.2f} s")
     long.close()
+    play.check_fds(before)
     play.report()
     faults = ", ".join(f"{name} {count}" for name, count in sorted(play.outcomes.items()))
     print(f"{play.rounds} rounds: {faults}")

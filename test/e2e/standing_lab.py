@@ -94,7 +94,8 @@ class StandingLab:
         return [f"{self.build}/nccl-relay", "lab", "exec", node, "--name", self.name, "--", *command]
 
     def say(self, node, script):
-        return subprocess.run(self.args(node, "sh", "-c", script), check=True, stdout=subprocess.PIPE, text=True, timeout=30).stdout
+        args = self.args(node, "sh", "-c", script)
+        return subprocess.run(args, check=True, stdout=subprocess.PIPE, text=True, timeout=30).stdout
 
     def processes(self, node, comm, mark=""):
         """Those of a node with this name and this in their environment."""

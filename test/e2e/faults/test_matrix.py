@@ -38,7 +38,9 @@ def played(lab, topology, fault, command, extra=()):
     """Repeated, later, until the fault comes when every rank is set up and none has ended."""
     for at in (2.5, 4.5, 9.5):
         faults = [word for option in matrix.options(fault, at) for word in option.split()]
-        run = lab.nccl(topology, command, env=KNOBS, options=["--timeout", "80", "--grace", "30", *faults, *extra])
+        # Line by line: what was said before the fault stands before it.
+        run = lab.run(topology, "sh", "-c", f"exec stdbuf -oL {lab.rank} {command}", env=KNOBS,
+                      options=["--timeout", "80", "--grace", "30", *faults, *extra])
         assert run.status != 124, run.text()
         came = run.output.find("lab: " + faults[0].removeprefix("--"))
         ready = run.output.rfind("Init COMPLETE")
