@@ -18,6 +18,7 @@
   C(rdma_bytes_sent,       "payload bytes that devices wrote into receivers' memory") \
   C(rdma_bytes_received,   "payload bytes that senders' devices wrote into buffers here") \
   C(placed_bytes,          "bytes copied from a private buffer to the posted one")   \
+  C(checksum_errors,       "DATA frames whose checksum was wrong: replayed")         \
   C(requests_cancelled,    "requests ended by deregMr, close or a dead circuit")     \
   C(relayed_bytes,         "bytes spliced through this agent")                       \
   C(relayed_packets,       "packets that devices relayed from their slots")           \
