@@ -36,6 +36,11 @@ struct Register {
 struct Unregister {
   Token token{};
 };
+enum class Purpose : uint8_t {
+  kOpen,
+  kOpenBetter,  // only over a path that is better than the one of `avoid`; else Failed
+  kInquire,     // does the token's owner live? Failed with kOwnerLives, or why nobody can say so
+};
 // Answered by Connected or Failed with the same request number.
 struct Connect {
   NodeId node = 0;
@@ -43,6 +48,21 @@ struct Connect {
   CircuitName name;
   uint64_t agreement = 0;                     // the listening side's, from its handle; 0: not compared
   std::vector<SocketAddress> addresses = {};  // of its agent, from the handle, port included: for where no wire leads
+  // Since version 3:
+  Token source_token = {};  // the client's own end of the connection; registered
+  Purpose purpose = Purpose::kOpen;
+  std::vector<RouteHop> avoid = {};  // a path without these links is preferred: a circuit over them has just failed
+};
+// This process holds a circuit over these links: it hears of a link that goes (LinkLost), and, as the circuit's source,
+// of a better path (BetterPath). A new one for the same connection takes the place of the last. Not answered.
+struct Watch {
+  uint64_t connection = 0;
+  NodeId node = 0;  // the other end
+  bool source = false;
+  std::vector<RouteHop> route;
+};
+struct Unwatch {
+  uint64_t connection = 0;
 };
 // The answer to this request number is not wanted any more.
 struct Cancel {};
@@ -109,6 +129,17 @@ struct Connected {  // carries one descriptor: the hop's socket
   OpenedMessage opened;
   std::string path;       // fabric::PathText
   std::string note = {};  // a sentence worth saying aloud, or empty
+  std::vector<RouteHop> route = {};  // since version 3
+};
+// Of a watched circuit, with request 0. The circuit may still work: the word of an agent that has just been replaced.
+struct LinkLost {
+  uint64_t connection = 0;
+  std::string sentence;  // "link B-C (B/bc to C/cb) is down: no carrier"
+};
+// A path better than the watched one is there, and has been for a while.
+struct BetterPath {
+  uint64_t connection = 0;
+  std::string path;
 };
 struct Failed {
   RefusedMessage refused;
@@ -128,7 +159,7 @@ struct Answer {
 inline constexpr size_t kMaxAnswerText = size_t{32} * 1024;  // of one packet
 
 using Message = std::variant<Hello, Register, Unregister, Connect, Cancel, Query, Welcome, Connected, Failed, Arrived,
-                             Answer, Prepare, Prepared>;
+                             Answer, Prepare, Prepared, Watch, Unwatch, LinkLost, BetterPath>;
 
 struct Packet {
   uint64_t request = 0;

@@ -1,4 +1,5 @@
-// What travels on a circuit once it is open: frames of one connection, both ways. Little-endian, encoded field by field.
+// What travels on a circuit once it is open: frames of one connection, both ways. Little-endian, encoded field by
+// field.
 //
 //   0        1      2       4          8         16       24       32      40      48
 //   +--------+------+-------+----------+---------+--------+--------+-------+-------+
@@ -10,12 +11,14 @@
 //   CTS     receiver  its number        0                  0               bytes it can take messages whole (an ACK)
 //   ACK     receiver  messages whole    0                  0               0                 0
 //   CREDIT  relay     0                 0                  0               0                 slots given back
-//   RESUME  receiver  first not whole   0                  0               0                 epoch
+//   RESUME  receiver  first not whole   bytes of it there  0               epoch             messages placed (an ACK)
 //   CLOSE   both      0                 0                  0               0                 CloseReason
 //   PING    both      0                 0                  0               0                 0 ask, 1 answer
 //
 // Messages of a connection are numbered from 0 in isend order. `length` bytes of payload follow a DATA header and
-// nothing follows any other. The last segment of a part carries kPartEnd; a message is whole when its parts cover it.
+// nothing follows any other. RESUME is the receiver's first frame on every circuit but a connection's first (epoch 0),
+// and before it has come the sender sends neither DATA nor anything about messages. The last segment of a part carries
+// kPartEnd; a message is whole when its parts cover it.
 #pragma once
 #include <array>
 #include <cstddef>

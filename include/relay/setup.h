@@ -40,7 +40,9 @@ inline constexpr size_t kMaxParallelLinks = 3;  // beside the only link of a dir
 inline constexpr size_t kMaxBuildBytes = 64;    // "0.1.0"
 inline constexpr size_t kMaxPluginPathBytes = 512;
 
-using Token = std::array<std::byte, 16>;  // 128 random bits; the right to open a circuit to one receive comm
+// 128 random bits; the right to open circuits to one receive comm. A send comm has one, too: who asks with it learns
+// whether it still lives.
+using Token = std::array<std::byte, 16>;
 using NodeId = uint64_t;
 
 std::string TokenText(const Token& token);  // its first 8 hex digits: enough for a log, too few to open with
@@ -76,6 +78,10 @@ struct OpenMessage {
   // Links beside the only one of the route, between the same two nodes, that devices may carry messages over too: at
   // most kMaxParallelLinks. `offer` says what for each.
   std::vector<RouteHop> parallel = {};
+  // The sending side's own token; all zero where nobody may ask for it.
+  Token source_token = {};
+  // Nothing is opened: the destination's agent answers REFUSED, with kOwnerLives, kOwnerGone or kUnknownToken.
+  bool inquiry = false;
 };
 
 struct OpenedMessage {
@@ -98,6 +104,7 @@ enum class RefusedCode : uint16_t {
   kProtocol = 10,
   kTimeout = 11,
   kDraining = 12,
+  kOwnerLives = 13,  // the answer to an inquiry, nothing else
 };
 
 struct RefusedMessage {

@@ -98,7 +98,10 @@ Result<Progress> Circuit::Flush() {
     int n = Gather(pieces);
     Add(counters_.send_calls);
     auto sent = hop_->Send(std::span(pieces, static_cast<size_t>(n)));
-    if (!sent) return tl::unexpected(std::move(sent).error());
+    if (!sent) {
+      broken_ = true;
+      return tl::unexpected(std::move(sent).error());
+    }
     if (*sent == 0) return Progress::kAgain;
     Consume(*sent);
   }
@@ -109,7 +112,12 @@ Result<size_t> Circuit::Fill(std::span<const iovec> pieces) {
   Add(counters_.receive_calls);
   ++receive_calls_;
   auto got = hop_->Receive(pieces);
-  if (got) moved_bytes_ += *got;
+  if (!got) {
+    broken_ = true;
+    return got;
+  }
+  moved_bytes_ += *got;
+  received_bytes_ += *got;
   return got;
 }
 

@@ -9,7 +9,7 @@ namespace relay {
 namespace {
 
 constexpr uint32_t kMagic = 0x594c526e;  // "nRLY" on the wire
-constexpr uint16_t kSetupVersion = 3;
+constexpr uint16_t kSetupVersion = 4;
 
 constexpr size_t kMaxHopBytes = 8 + 8 + 2 * (2 + kMaxNameBytes);
 constexpr size_t kOpenFixedBytes = 16 + sizeof(Token) + 8 + 8 + 2 + 2 + 2 + 2 + 4;
@@ -147,6 +147,8 @@ std::vector<std::byte> EncodeOpen(const OpenMessage& m) {
   const size_t parallel = std::min(m.parallel.size(), kMaxParallelLinks);
   body.Put<uint16_t>(static_cast<uint16_t>(parallel));
   for (const RouteHop& hop : std::span(m.parallel).first(parallel)) PutHop(body, hop);
+  body.PutBytes(m.source_token);
+  body.Put<uint16_t>(m.inquiry ? 1 : 0);
   return Finish(SetupType::kOpen, body);
 }
 
@@ -205,8 +207,13 @@ Result<OpenMessage> DecodeOpen(std::span<const std::byte> body) {
   m.plugin = in.GetString(kMaxPluginPathBytes);
   auto declared = in.Get<uint16_t>();
   m.settled_s = in.Get<uint32_t>();
-  if (!GetParallel(in, m) || !in.AtEnd() || declared > 1) return Malformed("OPEN");
+  if (!GetParallel(in, m)) return Malformed("OPEN");
+  const auto source_token = in.GetBytes(m.source_token.size());
+  const auto inquiry = in.Get<uint16_t>();
+  if (!in.AtEnd() || declared > 1 || inquiry > 1) return Malformed("OPEN");
+  std::copy(source_token.begin(), source_token.end(), m.source_token.begin());
   m.declared = declared == 1;
+  m.inquiry = inquiry == 1;
   return m;
 }
 

@@ -78,22 +78,57 @@ uint64_t AgentLink::Request(control::Message message) {
   return request;
 }
 
-void AgentLink::Register(const Token& token) {
-  std::lock_guard lock(mutex_);
-  tokens_[token];
-  if (!client_) return;  // Recover registers all of them
-  if (Status s = client_->Send({0, control::Register{token}}); !s) Lose(s.error());
+// Without an agent it is lost: Recover says again what lasts.
+void AgentLink::Send(control::Message message) {
+  if (!client_) return;
+  if (Status s = client_->Send({0, std::move(message)}); !s) Lose(s.error());
 }
+
+void AgentLink::Enter(const Token& token, Waiting waiting) {
+  std::lock_guard lock(mutex_);
+  tokens_[token] = std::move(waiting);
+  Send(control::Register{token});
+}
+
+void AgentLink::Register(const Token& token) { Enter(token, {}); }
+
+void AgentLink::RegisterSource(const Token& token) { Enter(token, {.listening = false, .arrived = {}}); }
 
 void AgentLink::Unregister(const Token& token) {
   std::lock_guard lock(mutex_);
-  if (tokens_.erase(token) == 0 || !client_) return;
-  if (Status s = client_->Send({0, control::Unregister{token}}); !s) Lose(s.error());
+  if (tokens_.erase(token) != 0) Send(control::Unregister{token});
 }
 
-void AgentLink::StopListening(const Token& token) {
+void AgentLink::Expect(const Token& token, uint64_t connection, uint32_t epoch) {
   std::lock_guard lock(mutex_);
-  if (auto it = tokens_.find(token); it != tokens_.end()) it->second.listening = false;
+  auto it = tokens_.find(token);
+  if (it == tokens_.end()) return;
+  it->second.listening = false;
+  it->second.connection = connection;
+  it->second.epoch = epoch;
+}
+
+void AgentLink::Watch(control::Watch watch) {
+  std::lock_guard lock(mutex_);
+  watched_[watch.connection] = {watch};
+  Send(std::move(watch));
+}
+
+void AgentLink::Unwatch(uint64_t connection) {
+  std::lock_guard lock(mutex_);
+  if (watched_.erase(connection) != 0) Send(control::Unwatch{connection});
+}
+
+std::optional<std::string> AgentLink::TakeLinkLost(uint64_t connection) {
+  std::lock_guard lock(mutex_);
+  auto it = watched_.find(connection);
+  return it == watched_.end() ? std::nullopt : std::exchange(it->second.lost, std::nullopt);
+}
+
+bool AgentLink::TakeBetterPath(uint64_t connection) {
+  std::lock_guard lock(mutex_);
+  auto it = watched_.find(connection);
+  return it != watched_.end() && std::exchange(it->second.better, false);
 }
 
 std::optional<control::Received> AgentLink::TakeArrival(const Token& token) {
@@ -155,16 +190,33 @@ void AgentLink::PumpLocked() {
 
 void AgentLink::Deliver(control::Received received) {
   if (std::holds_alternative<control::Arrived>(received.packet.message)) return DeliverArrival(std::move(received));
+  News();
+  if (auto* lost = std::get_if<control::LinkLost>(&received.packet.message)) {
+    auto it = watched_.find(lost->connection);
+    if (it != watched_.end()) it->second.lost = std::move(lost->sentence);
+    return;
+  }
+  if (auto* better = std::get_if<control::BetterPath>(&received.packet.message)) {
+    auto it = watched_.find(better->connection);
+    if (it != watched_.end()) it->second.better = true;
+    return;
+  }
   auto it = requests_.find(received.packet.request);
   if (it != requests_.end()) it->second = std::move(received);
+}
+
+// A circuit that takes another's place is of the same connection and a later epoch.
+bool AgentLink::Takes(const Waiting& waiting, const CircuitName& name) const {
+  if (waiting.listening) return true;
+  return waiting.connection != 0 && name.connection == waiting.connection && name.epoch > waiting.epoch;
 }
 
 void AgentLink::DeliverArrival(control::Received received) {
   const OpenMessage& open = std::get<control::Arrived>(received.packet.message).open;
   auto it = tokens_.find(open.token);
-  if (it != tokens_.end() && it->second.listening) {
+  if (it != tokens_.end() && Takes(it->second, open.name)) {
     it->second.arrived = std::move(received);
-    return;
+    return News();
   }
   RefusedMessage refused{
       .node = welcome_.node,
@@ -188,6 +240,7 @@ void AgentLink::Lose(const Error& error) {
                            .sentence = "no agent answers on this node (" + welcome_.node_name + "): " + error.what};
     outcome = control::Received{{request, control::Failed{refused}}, Fd()};
   }
+  News();
 }
 
 bool AgentLink::Recover() {
@@ -204,7 +257,8 @@ bool AgentLink::Recover() {
       return false;
     }
   }
-  return true;
+  for (auto& [connection, watched] : watched_) Send(watched.watch);
+  return client_ != nullptr;
 }
 
 }  // namespace relay::comm

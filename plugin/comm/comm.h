@@ -21,11 +21,10 @@ class Comm {
 
   // `devices`: those that move the messages, one for each stripe of the lane; none: the socket carries them.
   // `hop_timeout`: of reads that flush.
-  Comm(Kind kind, Context& context, Token token, std::shared_ptr<stream::Stream> stream,
+  Comm(Kind kind, Context& context, std::shared_ptr<stream::Stream> stream,
        std::vector<std::shared_ptr<transport::rdma::Device>> devices, Duration hop_timeout)
       : kind_(kind),
         context_(context),
-        token_(token),
         stream_(std::move(stream)),
         registrations_(std::make_shared<Registrations>(std::move(devices), kind == Kind::kRecv, hop_timeout)) {}
   ~Comm() { registrations_->Clear(); }
@@ -52,7 +51,6 @@ class Comm {
 
   Context& context() { return context_; }
   Kind kind() const { return kind_; }
-  const Token& token() const { return token_; }
   stream::Stream& stream() { return *stream_; }
   // Whoever moves the connection to other devices may hold them beyond the comm, which leaves them empty.
   const std::shared_ptr<Registrations>& registrations() const { return registrations_; }
@@ -60,7 +58,6 @@ class Comm {
  private:
   const Kind kind_;
   Context& context_;
-  const Token token_;
   const std::shared_ptr<stream::Stream> stream_;  // shared with the service, which drives it on as a remnant
   const std::shared_ptr<Registrations> registrations_;
 };

@@ -7,25 +7,16 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "circuit/offer.h"
 #include "comm/device.h"
 #include "comm/job_end.h"
-#include "comm/path_text.h"
+#include "comm/recv_recovery.h"
+#include "comm/send_recovery.h"
 #include "comm/this_build.h"
-#include "stream/lane_recv_stream.h"
-#include "stream/lane_send_stream.h"
-#include "stream/recv_stream.h"
-#include "stream/send_stream.h"
 
 namespace relay::comm {
 namespace {
 
 std::atomic<int> g_contexts{0};  // the last one to go also waits for transit circuits
-
-// A line of its own, where there is more to say than the one of every connection does.
-void SayLinks(const std::string& whither, const Devices& devices) {
-  if (devices.size() > 1) RELAY_INFO("%s over %s", whither.c_str(), LinksText(devices).c_str());
-}
 
 // Deadlines are judged often enough to be met, and seldom enough to cost nothing.
 Duration HousekeepingOf(const Knobs& knobs) {
@@ -54,6 +45,7 @@ Result<std::unique_ptr<Context>> Context::Create(const Getenv& getenv_fn, const 
 }
 
 Status Context::Start() {
+  link_.set_on_news([this] { service_.HaveNews(); });
   RELAY_TRY(link_.Start());
   RELAY_TRY(service_.Start());
   const control::Welcome& w = welcome();
@@ -99,9 +91,8 @@ void Context::FindAgent() {
   });
 }
 
-stream::StreamOptions Context::OptionsFor(std::string peer, std::string near_link) const {
+stream::StreamOptions Context::OptionsFor(std::string peer) const {
   return {.peer = std::move(peer),
-          .near_link = std::move(near_link),
           .segment = knobs_.segment,
           .recover_timeout = knobs_.recover_timeout,
           .linger = knobs_.linger};
@@ -135,27 +126,27 @@ Result<Comm*> Context::Connect(std::span<const std::byte, kHandleBytes> bytes) {
                                 .token = handle->token,
                                 .name = {.connection = RandomValue<uint64_t>(), .circuit = 0, .epoch = 0},
                                 .agreement = handle->agreement,
-                                .addresses = handle->addresses},
+                                .addresses = handle->addresses,
+                                .source_token = RandomValue<Token>()},
                     .node_name = handle->node_name};
+    link_.RegisterSource(attempt.connect.source_token);
     it = attempts_.emplace(handle->token, std::move(attempt)).first;
   }
   auto comm = Advance(it->second);
-  if (!comm || *comm != nullptr) {
-    if (it->second.request != 0) link_.Forget(it->second.request);
-    attempts_.erase(it);
-  }
+  if (!comm) link_.Unregister(it->second.connect.source_token);
+  if (!comm || *comm != nullptr) attempts_.erase(it);
   return comm;
 }
 
 Result<Comm*> Context::Advance(Attempt& attempt) {
   FindAgent();
-  if (attempt.request != 0) {
+  if (attempt.opening) {
     auto comm = TakeOutcome(attempt);
     if (!comm || *comm != nullptr) return comm;
   }
   switch (attempt.machine.Tick(clock_.Now())) {
     case ConnectMachine::Action::kAsk:
-      attempt.request = link_.Connect(attempt.connect);
+      attempt.opening = std::make_unique<Opening>(Tools(), attempt.connect, attempt.node_name);
       break;
     case ConnectMachine::Action::kReportBroken: {
       std::string why = attempt.machine.sentence().empty() ? "the agent has not answered" : attempt.machine.sentence();
@@ -170,75 +161,35 @@ Result<Comm*> Context::Advance(Attempt& attempt) {
 }
 
 Result<Comm*> Context::TakeOutcome(Attempt& attempt) {
-  auto outcome = link_.TakeOutcome(attempt.request);
+  auto outcome = attempt.opening->Take();
   if (!outcome) return nullptr;
-  if (auto* where = std::get_if<control::Prepare>(&outcome->packet.message)) {
-    Prepare(attempt, *where);
-    return nullptr;
-  }
-  attempt.request = 0;
-  if (std::holds_alternative<control::Connected>(outcome->packet.message)) {
+  attempt.opening.reset();
+  if (*outcome) {
     attempt.machine.OnConnected();
-    return MakeSendComm(attempt, std::move(*outcome));
+    return MakeSendComm(attempt, std::move(**outcome));
   }
-  RefusedMessage refused{.final = true, .sentence = "the agent answered something else"};
-  if (auto* failed = std::get_if<control::Failed>(&outcome->packet.message)) refused = std::move(failed->refused);
+  const RefusedMessage& refused = outcome->error();
+  // The other end may have taken this one all the same: the next is told apart from it.
+  ++attempt.connect.name.epoch;
   auto action = attempt.machine.OnRefused(refused.final, refused.sentence, clock_.Now());
   if (action != ConnectMachine::Action::kReportBroken) return nullptr;
   return Fail(refused.code == RefusedCode::kAgreement ? ErrorCode::kUsage : ErrorCode::kNoPath,
               "no connection from " + welcome().node_name + " to " + attempt.node_name + ": " + refused.sentence);
 }
 
-// The agent has found a path that begins at this device.
-void Context::Prepare(Attempt& attempt, const control::Prepare& where) {
-  attempt.rdma.reset();
-  auto end = RdmaSendEnd::Make(where, knobs_.hop_timeout);
-  if (!end) return link_.Answer(attempt.request, {{}, end.error().what});
-  attempt.rdma = std::move(*end);
-  link_.Answer(attempt.request, {attempt.rdma->offer(), attempt.rdma->missing()});
-}
-
-Comm* Context::AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream, Devices devices) {
+Comm* Context::AddComm(Comm::Kind kind, std::shared_ptr<stream::Stream> stream, Devices devices,
+                       std::unique_ptr<stream::Recovery> recovery) {
   stream->set_service(&service_);
-  service_.Add(stream);
-  comms_.push_back(
-      std::make_unique<Comm>(kind, *this, token, std::move(stream), std::move(devices), knobs_.hop_timeout));
+  service_.Add(stream, std::move(recovery));
+  comms_.push_back(std::make_unique<Comm>(kind, *this, std::move(stream), std::move(devices), knobs_.hop_timeout));
   return comms_.back().get();
 }
 
-Result<Comm*> Context::MakeSendComm(Attempt& attempt, control::Received received) {
-  auto& connected = std::get<control::Connected>(received.packet.message);
-  if (connected.opened.name != attempt.connect.name) {
-    return Fail(ErrorCode::kInternal,
-                "the agent of " + welcome().node_name + " hands over another circuit than asked for");
-  }
-  auto offer = circuit::DecodeOffer(connected.opened.offer);
-  if (!offer) return tl::unexpected(std::move(offer).error());
-  const bool by_device = attempt.rdma && !offer->rdma.empty();
-  RELAY_INFO("connected to %s: path %s, %s", attempt.node_name.c_str(), connected.path.c_str(),
-             by_device ? attempt.rdma->devices().front()->name().c_str() : "tcp");
-  SayAloud(connected.opened.note, {});
-  SayAloud(connected.note, {attempt.node_name, connected.opened.build, connected.opened.plugin});
-  auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), attempt.connect.name,
-                                                    connected.path, counters_);
-  auto options = OptionsFor(attempt.node_name + " over " + connected.path, FirstLink(connected.path));
-  const Token& token = attempt.connect.token;
-  if (!by_device) {
-    return AddComm(Comm::Kind::kSend, token,
-                   std::make_shared<stream::SendStream>(std::move(circuit), std::move(options), counters_,
-                                                        std::min<uint64_t>(offer->eager_bytes, knobs_.eager)),
-                   {});
-  }
-  auto lane = attempt.rdma->Connect(offer->rdma);
-  if (!lane) {
-    return Fail(lane.error().code,
-                "no connection from " + welcome().node_name + " to " + options.peer + ": " + lane.error().what);
-  }
-  SayLinks("rdma to " + attempt.node_name, attempt.rdma->devices());
-  return AddComm(
-      Comm::Kind::kSend, token,
-      std::make_shared<stream::LaneSendStream>(std::move(circuit), std::move(*lane), std::move(options), counters_),
-      attempt.rdma->devices());
+Comm* Context::MakeSendComm(Attempt& attempt, Opening::Opened opened) {
+  auto sender = std::make_shared<stream::SendStream>(OptionsFor(attempt.node_name), counters_);
+  sender->Adopt(std::move(opened.circuit));
+  auto recovery = std::make_unique<SendRecovery>(Tools(), *sender, attempt.connect, attempt.node_name, opened.route);
+  return AddComm(Comm::Kind::kSend, std::move(sender), std::move(opened.devices), std::move(recovery));
 }
 
 Result<Comm*> Context::Accept(ListenComm& listen) {
@@ -248,51 +199,14 @@ Result<Comm*> Context::Accept(ListenComm& listen) {
   return nullptr;
 }
 
-Result<Comm*> Context::MakeRecvComm(ListenComm& listen, control::Received received) {
-  auto& arrived = std::get<control::Arrived>(received.packet.message);
+Comm* Context::MakeRecvComm(ListenComm& listen, control::Received received) {
+  Arrival arrival = MakeArrival(Tools(), std::move(received));
   listen.accepted = true;
-  link_.StopListening(listen.token);
-  auto end = MakeRecvEnd(arrived, received.fd.get());
-  RELAY_INFO("accepted from %s: path %s, %s", arrived.open.source_name.c_str(), arrived.path.c_str(),
-             end ? end->devices.front()->name().c_str() : "tcp");
-  if (end) SayLinks("rdma from " + arrived.open.source_name, end->devices);
-  SayAloud(arrived.note, {arrived.open.source_name, arrived.open.build, arrived.open.plugin});
-  auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), arrived.open.name,
-                                                    arrived.path, counters_);
-  circuit->QueueSetup(
-      EncodeOpened({.name = arrived.open.name,
-                    .offer = circuit::EncodeOffer({knobs_.eager, end ? end->offer : std::vector<std::byte>()}),
-                    .build = TheBuild().build,
-                    .plugin = TheBuild().file,
-                    .note = arrived.note}));
-  auto options = OptionsFor(arrived.open.source_name + " over " + arrived.path, LastLink(arrived.path));
-  if (!end) {
-    return AddComm(
-        Comm::Kind::kRecv, listen.token,
-        std::make_shared<stream::RecvStream>(std::move(circuit), std::move(options), counters_, knobs_.eager), {});
-  }
-  return AddComm(
-      Comm::Kind::kRecv, listen.token,
-      std::make_shared<stream::LaneRecvStream>(std::move(circuit), std::move(end->lane), std::move(options), counters_),
-      std::move(end->devices));
-}
-
-// What keeps a device from moving the messages is said by both ends: NCCL runs on without it.
-std::optional<RdmaRecvEnd> Context::MakeRecvEnd(control::Arrived& arrived, int socket) const {
-  if (arrived.device.empty() || arrived.open.offer.empty()) return std::nullopt;
-  auto end = RdmaRecvEnd::Make(arrived, socket, knobs_.hop_timeout);
-  const std::string why = end ? end->missing : "path " + arrived.path + " is used without RDMA: " + end.error().what;
-  if (!why.empty()) arrived.note += (arrived.note.empty() ? "" : "; ") + why;
-  if (!end) return std::nullopt;
-  return std::move(*end);
-}
-
-// What both ends of a connection should hear of it: once each, because every channel brings the same.
-void Context::SayAloud(const std::string& note, const Peer& peer) {
-  const std::string differs = BuildDiffers(welcome().node_name, TheBuild(), peer);
-  for (const std::string& sentence : {note, differs}) {
-    if (!sentence.empty() && said_.insert(sentence).second) RELAY_WARN("%s", sentence.c_str());
-  }
+  link_.Expect(listen.token, arrival.name.connection, arrival.name.epoch);
+  auto receiver = std::make_shared<stream::RecvStream>(OptionsFor(arrival.source_name), counters_, knobs_.eager);
+  auto recovery = std::make_unique<RecvRecovery>(Tools(), *receiver, listen.token, arrival);
+  receiver->Adopt(std::move(arrival.circuit));
+  return AddComm(Comm::Kind::kRecv, std::move(receiver), std::move(arrival.devices), std::move(recovery));
 }
 
 // NCCL has exchanged the handle before it asks, so the peer is on its way; a peer that never comes must not hang us.
@@ -333,7 +247,6 @@ void Context::Close(Comm* comm) {
   bool last = false;
   {
     std::lock_guard lock(mutex_);
-    if (comm->kind() == Comm::Kind::kRecv) link_.Unregister(comm->token());
     std::erase_if(comms_, [comm](const auto& c) { return c.get() == comm; });
     last = comms_.empty() && listens_.empty();
   }

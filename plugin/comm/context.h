@@ -5,18 +5,17 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <span>
 #include <vector>
 
 #include "base/fork_guard.h"
 #include "comm/agent_link.h"
+#include "comm/arrival.h"
 #include "comm/comm.h"
 #include "comm/connect_machine.h"
 #include "comm/gpu_support.h"
 #include "comm/handle.h"
-#include "comm/rdma_end.h"
-#include "comm/this_build.h"
+#include "comm/opening.h"
 #include "relay/counters.h"
 #include "stream/service.h"
 
@@ -48,8 +47,7 @@ class Context {
     ConnectMachine machine;
     control::Connect connect;
     std::string node_name;
-    uint64_t request = 0;
-    std::optional<RdmaSendEnd> rdma{};  // of the path that the agent tries now
+    std::unique_ptr<Opening> opening{};
   };
 
   Context(Knobs knobs, Life life);
@@ -59,14 +57,13 @@ class Context {
   void FindAgent();
   Result<Comm*> Advance(Attempt& attempt);
   Result<Comm*> TakeOutcome(Attempt& attempt);
-  Result<Comm*> MakeSendComm(Attempt& attempt, control::Received received);
-  Result<Comm*> MakeRecvComm(ListenComm& listen, control::Received received);
+  Comm* MakeSendComm(Attempt& attempt, Opening::Opened opened);
+  Comm* MakeRecvComm(ListenComm& listen, control::Received received);
   Status JudgeAccept(ListenComm& listen);
-  Comm* AddComm(Comm::Kind kind, const Token& token, std::shared_ptr<stream::Stream> stream, Devices devices);
-  void Prepare(Attempt& attempt, const control::Prepare& where);
-  std::optional<RdmaRecvEnd> MakeRecvEnd(control::Arrived& arrived, int socket) const;
-  stream::StreamOptions OptionsFor(std::string peer, std::string near_link) const;
-  void SayAloud(const std::string& note, const Peer& peer);
+  Comm* AddComm(Comm::Kind kind, std::shared_ptr<stream::Stream> stream, Devices devices,
+                std::unique_ptr<stream::Recovery> recovery);
+  CircuitTools Tools() { return {link_, knobs_, counters_, aloud_}; }
+  stream::StreamOptions OptionsFor(std::string peer) const;
   void AwaitPeers();
   void AwaitTransit();
 
@@ -75,6 +72,7 @@ class Context {
   const Life life_;
   SystemClock clock_;
   Counters counters_;
+  SayOnce aloud_;
   AgentLink link_;
   stream::Service service_;
   int watched_fd_ = -1;  // the link's, as the service watches it; service thread only
@@ -84,7 +82,6 @@ class Context {
   std::map<Token, Attempt> attempts_;  // a handle names one connection
   std::vector<std::unique_ptr<ListenComm>> listens_;
   std::vector<std::unique_ptr<Comm>> comms_;
-  std::set<std::string> said_;
 };
 
 }  // namespace relay::comm

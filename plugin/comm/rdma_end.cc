@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "transport/rdma/direct_recv_lane.h"
 #include "transport/rdma/relayed_recv_lane.h"
 #include "transport/rdma/relayed_send_lane.h"
@@ -78,6 +79,10 @@ std::string LinksText(const Devices& devices) {
   std::string out = std::to_string(devices.size()) + " links (";
   for (size_t i = 0; i < devices.size(); ++i) out += (i == 0 ? "" : ", ") + devices[i]->name();
   return out + ")";
+}
+
+void SayLinks(const std::string& whither, const Devices& devices) {
+  if (devices.size() > 1) RELAY_INFO("%s over %s", whither.c_str(), LinksText(devices).c_str());
 }
 
 Result<RdmaSendEnd> RdmaSendEnd::Make(const control::Prepare& where, Duration hop_timeout) {

@@ -14,6 +14,8 @@ namespace relay::comm {
 using Devices = std::vector<std::shared_ptr<transport::rdma::Device>>;
 // "2 links (mlx5_0, mlx5_1)"
 std::string LinksText(const Devices& devices);
+// A line of its own, where there is more to say than the one of every connection does.
+void SayLinks(const std::string& whither, const Devices& devices);
 
 // Of the connecting side: made when the agent has found the path, connected by what OPENED offers.
 class RdmaSendEnd {

@@ -19,6 +19,9 @@ constexpr size_t kMaxDevices = 64;
 constexpr size_t kMaxPath = 16 * 1024;
 constexpr uint16_t kFirstWithReach = 2;  // of the protocol's versions
 constexpr size_t kMaxParallelPortBytes = 2 + kMaxNameBytes + 2 + 4 + 2 + kMaxAddresses * (2 + kMaxNameBytes);
+static_assert(kHeaderBytes + 4 + kSetupPrefixBytes + kMaxSetupBody + 2 + kMaxPath + 2 + kMaxNote + 2 +
+                  kMaxHops * (16 + 2 * (2 + kMaxNameBytes)) <=
+              kMaxPacket);
 static_assert(kHeaderBytes + 4 + kSetupPrefixBytes + kMaxSetupBody + 2 + kMaxPath + 2 + kMaxNote + 2 + kMaxNameBytes +
                   2 + 2 + kMaxParallelLinks * kMaxParallelPortBytes <=
               kMaxPacket);
@@ -72,6 +75,30 @@ bool Get(ByteReader& in, std::vector<ParallelPort>& ports) {
   return true;
 }
 
+void Put(ByteWriter& out, const std::vector<RouteHop>& route) {
+  const size_t count = std::min(route.size(), kMaxHops);
+  out.Put<uint16_t>(static_cast<uint16_t>(count));
+  for (size_t i = 0; i < count; ++i) {
+    out.Put<uint64_t>(route[i].from);
+    out.Put<uint64_t>(route[i].to);
+    out.PutString(route[i].from_port);
+    out.PutString(route[i].to_port);
+  }
+}
+bool Get(ByteReader& in, std::vector<RouteHop>& route) {
+  const size_t count = in.Get<uint16_t>();
+  if (count > kMaxHops) return false;
+  for (size_t i = 0; i < count && in.ok(); ++i) {
+    RouteHop hop;
+    hop.from = in.Get<uint64_t>();
+    hop.to = in.Get<uint64_t>();
+    hop.from_port = in.GetString(kMaxNameBytes);
+    hop.to_port = in.GetString(kMaxNameBytes);
+    route.push_back(std::move(hop));
+  }
+  return true;
+}
+
 void Put(ByteWriter& out, const Hello& m) {
   out.Put<uint16_t>(m.version);
   out.PutString(m.build);
@@ -104,6 +131,9 @@ void Put(ByteWriter& out, const Connect& m) {
   out.Put<uint32_t>(m.name.epoch);
   out.Put<uint64_t>(m.agreement);
   Put(out, m.addresses);
+  Put(out, m.source_token);
+  out.Put<uint16_t>(static_cast<uint16_t>(m.purpose));
+  Put(out, m.avoid);
 }
 bool Get(ByteReader& in, Connect& m) {
   m.node = in.Get<uint64_t>();
@@ -112,7 +142,50 @@ bool Get(ByteReader& in, Connect& m) {
   m.name.circuit = in.Get<uint32_t>();
   m.name.epoch = in.Get<uint32_t>();
   m.agreement = in.Get<uint64_t>();
-  return Get(in, m.addresses);
+  if (!Get(in, m.addresses)) return false;
+  Get(in, m.source_token);
+  const auto purpose = in.Get<uint16_t>();
+  m.purpose = static_cast<Purpose>(purpose);
+  return purpose <= static_cast<uint16_t>(Purpose::kInquire) && Get(in, m.avoid);
+}
+
+void Put(ByteWriter& out, const Watch& m) {
+  out.Put<uint64_t>(m.connection);
+  out.Put<uint64_t>(m.node);
+  out.Put<uint16_t>(m.source ? 1 : 0);
+  Put(out, m.route);
+}
+bool Get(ByteReader& in, Watch& m) {
+  m.connection = in.Get<uint64_t>();
+  m.node = in.Get<uint64_t>();
+  m.source = in.Get<uint16_t>() != 0;
+  return Get(in, m.route);
+}
+
+void Put(ByteWriter& out, const Unwatch& m) { out.Put<uint64_t>(m.connection); }
+bool Get(ByteReader& in, Unwatch& m) {
+  m.connection = in.Get<uint64_t>();
+  return true;
+}
+
+void Put(ByteWriter& out, const LinkLost& m) {
+  out.Put<uint64_t>(m.connection);
+  out.PutString(std::string_view(m.sentence).substr(0, kMaxNote));
+}
+bool Get(ByteReader& in, LinkLost& m) {
+  m.connection = in.Get<uint64_t>();
+  m.sentence = in.GetString(kMaxNote);
+  return true;
+}
+
+void Put(ByteWriter& out, const BetterPath& m) {
+  out.Put<uint64_t>(m.connection);
+  out.PutString(std::string_view(m.path).substr(0, kMaxPath));
+}
+bool Get(ByteReader& in, BetterPath& m) {
+  m.connection = in.Get<uint64_t>();
+  m.path = in.GetString(kMaxPath);
+  return true;
 }
 
 void Put(ByteWriter&, const Cancel&) {}
@@ -205,12 +278,13 @@ void Put(ByteWriter& out, const Connected& m) {
   PutSetup(out, EncodeOpened(m.opened));
   out.PutString(std::string_view(m.path).substr(0, kMaxPath));
   out.PutString(std::string_view(m.note).substr(0, kMaxNote));
+  Put(out, m.route);
 }
 bool Get(ByteReader& in, Connected& m) {
   if (!GetSetup(in, SetupType::kOpened, DecodeOpened, m.opened)) return false;
   m.path = in.GetString(kMaxPath);
   m.note = in.GetString(kMaxNote);
-  return true;
+  return Get(in, m.route);
 }
 
 void Put(ByteWriter& out, const Failed& m) { PutSetup(out, EncodeRefused(m.refused)); }

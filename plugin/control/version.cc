@@ -2,6 +2,6 @@
 
 namespace relay::control {
 
-const uint16_t kVersion = 2;
+const uint16_t kVersion = 3;
 
 }  // namespace relay::control

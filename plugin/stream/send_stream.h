@@ -1,28 +1,32 @@
-// The sending end of a connection: messages leave in isend order, cut into segments, each done when acknowledged.
+// The sending end of a connection. It alone asks for circuits: the receiving end takes what comes.
 #pragma once
+#include "stream/send_ledger.h"
 #include "stream/stream.h"
 
 namespace relay::stream {
 
+// An open circuit, as this end takes it.
+struct SendCircuit {
+  std::unique_ptr<circuit::Circuit> circuit;
+  std::unique_ptr<transport::SendLane> lane{};  // null: the socket carries the messages
+  uint64_t eager_bytes = 0;                     // what the receiver's offer allows, see circuit::Offer
+  std::string near_link{};
+  KeysOf keys{};  // null: no request was posted before
+};
+
 class SendStream final : public Stream {
  public:
-  // `eager_bytes`: what the receiver's offer allows, see EndpointOffer.
-  SendStream(std::unique_ptr<circuit::Circuit> circuit, StreamOptions options, Counters& counters, uint64_t eager_bytes)
-      : Stream(std::move(circuit), std::move(options), counters), window_(eager_bytes) {}
+  using Stream::Stream;
+
+  // In place of the last circuit, with a later epoch.
+  void Adopt(SendCircuit opened);
 
  private:
-  Status OnPosted(Request& request) override;
-  bool Push() override;
-  Status OnCircuitFrame(const FrameHeader& header) override;
-  Status OnCircuitFrameEnd(const FrameHeader&) override { return {}; }
-  std::span<std::byte> Space() override { return {}; }  // no payload comes this way
-  void OnSpaceFilled(size_t) override {}
-  Status OnAcknowledged(uint64_t whole);
-  Status CheckFits(const Request& request) const;
+  Status OnPosted(Request& request) override { return end() != nullptr ? end()->OnPosted(request) : Status{}; }
+  Status OnResume(const FrameHeader& header) override;
+  bool OwesAnswer() const override { return false; }
 
-  SendWindow window_;
-  uint64_t sending_ = 0;  // the message being cut; those below are with the kernel or in the circuit
-  uint64_t segment_offset_ = 0;
+  SendLedger ledger_;
 };
 
 }  // namespace relay::stream

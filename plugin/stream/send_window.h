@@ -1,4 +1,4 @@
-// Which message may go on the wire: posted receives (CTS), the eager allowance, acknowledgements. Pure.
+// Which message may go on the wire: posted receives (CTS), the eager allowance, acknowledgements. Of one circuit. Pure.
 #pragma once
 #include <algorithm>
 #include <array>
@@ -6,28 +6,29 @@
 #include <string>
 
 #include "relay/result.h"
+#include "stream/request.h"
 
 namespace relay::stream {
 
-// NCCL_NET_MAX_REQUESTS: requests per comm that NCCL may have in flight.
-inline constexpr uint64_t kMaxRequests = 32;
 // Messages a receiver can hold before their receives are posted.
 inline constexpr uint64_t kEagerMessages = 8;
 
 class SendWindow {
  public:
-  // Largest message the receiver takes without a posted receive; 0: none.
-  explicit SendWindow(uint64_t eager_bytes) : eager_bytes_(eager_bytes) {}
+  // `eager_bytes`: largest message the receiver takes without a posted receive; 0: none. `placed`: messages below are
+  // in the buffers of their receives already.
+  explicit SendWindow(uint64_t eager_bytes, uint64_t placed = 0)
+      : eager_bytes_(eager_bytes), cts_(placed), placed_(placed) {}
 
   bool MayStart(uint64_t message, uint64_t size) const { return HasCts(message) || IsEager(message, size); }
   bool HasCts(uint64_t message) const { return message < cts_; }
   // Of a message that has its CTS and is not acknowledged.
   uint64_t CapacityOf(uint64_t message) const { return capacity_[message % capacity_.size()]; }
-  uint64_t acknowledged() const { return acknowledged_; }
+  uint64_t placed() const { return placed_; }
 
   // A receive for `message` is posted and takes `capacity` bytes. They come in order.
   Status OnCts(uint64_t message, uint64_t capacity) {
-    if (message != cts_ || message >= acknowledged_ + kMaxRequests) {
+    if (message != cts_ || message >= placed_ + kMaxRequests) {
       return Fail(ErrorCode::kRemote, "CTS for message " + std::to_string(message) + " where " + std::to_string(cts_) +
                                           " was due: the peer breaks the protocol");
     }
@@ -36,14 +37,14 @@ class SendWindow {
     return {};
   }
 
-  // The receiver has all messages below `whole`; `sent` are fully sent.
-  Status OnAck(uint64_t whole, uint64_t sent) {
-    if (whole > sent || whole < acknowledged_) {
-      return Fail(ErrorCode::kRemote, "acknowledgement of message " + std::to_string(whole) + " out of " +
+  // The receiver has placed all messages below `placed`; `sent` are fully sent.
+  Status OnAck(uint64_t placed, uint64_t sent) {
+    if (placed > sent || placed < placed_) {
+      return Fail(ErrorCode::kRemote, "acknowledgement of message " + std::to_string(placed) + " out of " +
                                           std::to_string(sent) + " sent: the peer breaks the protocol");
     }
-    acknowledged_ = whole;
-    cts_ = std::max(cts_, whole);  // whole means placed, so its receive was posted
+    placed_ = placed;
+    cts_ = std::max(cts_, placed);  // its receive was posted
     return {};
   }
 
@@ -53,8 +54,8 @@ class SendWindow {
   }
 
   uint64_t eager_bytes_;
-  uint64_t cts_ = 0;           // messages below have their CTS, or are acknowledged
-  uint64_t acknowledged_ = 0;  // messages below are whole at the receiver
+  uint64_t cts_;     // messages below have their CTS, or are placed
+  uint64_t placed_;  // messages below are whole and in the buffers of their receives
   std::array<uint64_t, kMaxRequests> capacity_{};
 };
 

@@ -14,6 +14,8 @@ namespace {
 
 constexpr uint64_t kWakeId = 0;
 constexpr Duration kLookInterval = std::chrono::milliseconds(10);
+// While a stream has no circuit, or has to prove that it has one: a fraction of what its recovery may cost.
+constexpr Duration kSoon = std::chrono::milliseconds(20);
 
 // The caller may be pinned to one core; this thread would then fight with it for that core.
 void ResetAffinity() {
@@ -56,10 +58,16 @@ void Service::Wake() {
   if (::write(wake_.get(), &one, sizeof one) < 0) return;  // full: it is awake anyway
 }
 
-void Service::Add(std::shared_ptr<Stream> stream) {
+void Service::HaveNews() {
+  news_ = true;
+  Wake();
+}
+
+void Service::Add(std::shared_ptr<Stream> stream, std::unique_ptr<Recovery> recovery) {
+  stream->set_recovers(recovery != nullptr);
   {
     std::lock_guard lock(mutex_);
-    added_.push_back(std::move(stream));
+    added_.push_back({.stream = std::move(stream), .recovery = std::move(recovery)});
     ++streams_;
   }
   any_left_ = true;
@@ -106,6 +114,7 @@ void Service::Run() {
     bool any_left = any_left_.exchange(false);  // before: who sets it has added its stream
     TakeNew();
     if (any_left) AttendToLeft();
+    if (news_.exchange(false)) TendAll();
     TimePoint now = clock_.Now();
     if (now >= next_housekeeping_) HouseKeep(now);
     if (looking_ && now >= next_look_) {
@@ -148,15 +157,21 @@ void Service::OnEvent(uint64_t id) {
 }
 
 void Service::TakeNew() {
-  std::vector<std::shared_ptr<Stream>> added;
+  std::vector<Entry> added;
   std::lock_guard lock(mutex_);
   added.swap(added_);
-  for (auto& stream : added) entries_[next_id_++] = Entry{.stream = std::move(stream)};
+  for (Entry& entry : added) entries_[next_id_++] = std::move(entry);
 }
 
 void Service::AttendToLeft() {
   for (auto& [id, entry] : entries_) {
     if (entry.stream->left.exchange(false)) AttendTo(id, entry, /*housekeeping=*/false, /*arm=*/true);
+  }
+}
+
+void Service::TendAll() {
+  for (auto& [id, entry] : entries_) {
+    if (entry.recovery) AttendTo(id, entry, /*housekeeping=*/false, entry.stream->armed, /*news=*/true);
   }
 }
 
@@ -169,7 +184,7 @@ void Service::Look() {
 }
 
 void Service::HouseKeep(TimePoint now) {
-  next_housekeeping_ = now + housekeeping_;
+  next_housekeeping_ = now + (anything_soon_ ? std::min(housekeeping_, kSoon) : housekeeping_);
   for (auto& [id, entry] : entries_) {
     bool armed = entry.stream->armed;
     if (entry.waits || !armed) AttendTo(id, entry, /*housekeeping=*/true, armed);
@@ -182,12 +197,18 @@ void Service::HouseKeep(TimePoint now) {
   for (auto& callback : timed) callback();
 }
 
-bool Service::AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm) {
+bool Service::AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm, bool news) {
   auto watch = [&](const Stream::Attention& attention) {
     if (arm) Watch(id, entry, attention);
   };
-  Stream::Attention attention = entry.stream->Attend(clock_.Now(), housekeeping, watch);
+  const TimePoint now = clock_.Now();
+  Stream::Attention attention = entry.stream->Attend(now, housekeeping, watch);
   entry.waits = attention.waits;
+  entry.soon = attention.soon;
+  const bool needs = attention.lost || attention.doubt || attention.ended;
+  if (entry.recovery && !attention.finished && (needs || news || housekeeping)) {
+    entry.recovery->Tend(now, {attention.lost, attention.doubt, attention.waiting, attention.ended});
+  }
   if (attention.finished) finished_.push_back(id);
   return !attention.finished;
 }
@@ -202,7 +223,9 @@ void Service::WatchOnce(uint64_t id, int fd, bool writable, int& watched) {
   if (fd >= 0) {
     epoll_event event{.events = EPOLLIN | EPOLLONESHOT, .data = {.u64 = id}};
     if (writable) event.events |= EPOLLOUT;
-    epoll_ctl(epoll_.get(), watched == fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event);
+    // A new circuit's descriptor may have the number of the last one's, which left the set when it was closed.
+    const bool known = watched == fd && epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0;
+    if (!known) epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
   }
   watched = fd;  // closing it took it out of the epoll set
 }
@@ -217,12 +240,14 @@ void Service::Settle() {
   finished_.clear();
   looking_ = false;  // before the check: a stream taken back after it finds this and wakes us
   bool look = false;
-  anything_waits_ = false;
+  anything_waits_ = anything_soon_ = false;
   for (auto& [id, entry] : entries_) {
+    anything_soon_ = anything_soon_ || entry.soon;
     look = look || !entry.stream->armed;
     anything_waits_ = anything_waits_ || entry.waits || !entry.stream->armed;
   }
   if (look) looking_ = true;
+  if (anything_soon_) next_housekeeping_ = std::min(next_housekeeping_, clock_.Now() + kSoon);
   std::lock_guard lock(mutex_);
   anything_waits_ = anything_waits_ || !timed_.empty();
 }

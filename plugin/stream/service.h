@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "stream/recovery.h"
 #include "stream/stream.h"
 
 namespace relay::stream {
@@ -28,7 +29,10 @@ class Service {
   ~Service() { Stop(); }
 
   Status Start();
-  void Add(std::shared_ptr<Stream> stream);
+  // `recovery`: of a stream that outlives its circuit; null: it does not.
+  void Add(std::shared_ptr<Stream> stream, std::unique_ptr<Recovery> recovery = nullptr);
+  // Something has come that some recovery may wait for. Any thread.
+  void HaveNews();
   // Runs `callback` on the service thread whenever fd is readable.
   void WatchFd(int fd, std::function<void()> callback);
   // After fd was closed, which took it out of the epoll set.
@@ -49,9 +53,10 @@ class Service {
  private:
   struct Entry {
     std::shared_ptr<Stream> stream;
+    std::unique_ptr<Recovery> recovery{};
     uint64_t calls_seen = 0;
     int watched_fd = -1, watched_lane_fd = -1;
-    bool waits = true;
+    bool waits = true, soon = false;
   };
 
   void Wake();
@@ -60,10 +65,11 @@ class Service {
   void OnEvent(uint64_t id);
   void TakeNew();
   void AttendToLeft();
+  void TendAll();
   void Look();
   void HouseKeep(TimePoint now);
   // Drives the stream; false when it is finished and gone.
-  bool AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm);
+  bool AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm, bool news = false);
   void Watch(uint64_t id, Entry& entry, const Stream::Attention& attention);
   void WatchOnce(uint64_t id, int fd, bool writable, int& watched);
   void Settle();
@@ -74,10 +80,11 @@ class Service {
   std::atomic<bool> stop_{false};
   std::atomic<bool> looking_{true};  // a stream is not armed
   std::atomic<bool> any_left_{false};
+  std::atomic<bool> news_{false};
 
   std::mutex mutex_;  // guards what other threads leave for the service
   std::condition_variable drained_;
-  std::vector<std::shared_ptr<Stream>> added_;
+  std::vector<Entry> added_;
   std::unordered_map<uint64_t, std::pair<int, std::function<void()>>> callbacks_;
   std::vector<std::function<void()>> timed_;
   size_t streams_ = 0;  // added and not finished
@@ -86,7 +93,7 @@ class Service {
   std::unordered_map<uint64_t, Entry> entries_;  // service thread only
   std::vector<uint64_t> finished_;
   TimePoint next_look_{}, next_housekeeping_{};
-  bool anything_waits_ = false;
+  bool anything_waits_ = false, anything_soon_ = false;
 };
 
 }  // namespace relay::stream

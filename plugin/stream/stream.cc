@@ -9,15 +9,21 @@
 
 namespace relay::stream {
 
-Stream::Stream(std::unique_ptr<circuit::Circuit> circuit, StreamOptions options, Counters& counters)
-    : circuit_(std::move(circuit)), options_(std::move(options)), counters_(counters) {
-  for (Request& request : requests_) request.stream = this;
-}
+namespace {
+
+// Circuits in a row over which no message got through. A link that flaps costs one each time; what costs more is no
+// trouble of the path.
+constexpr uint64_t kMostFruitless = 64;
+
+}  // namespace
+
+Stream::Stream(StreamOptions options, Counters& counters)
+    : options_(std::move(options)), counters_(counters), requests_(*this), silence_(options_.recover_timeout) {}
 
 Status Stream::CheckOpen() {
   if (failure_) return Failure();
   if (!close_received_) return {};
-  Error error{ErrorCode::kRemote, 0, "connection with " + options_.peer + ": the peer has closed it"};
+  Error error{ErrorCode::kRemote, 0, Peer() + ": the peer has closed it"};
   error.told = std::exchange(close_told_, true);
   return tl::unexpected<Error>(std::move(error));
 }
@@ -40,22 +46,15 @@ void Stream::Enter() {
 Result<Request*> Stream::Post(const Buffer& buffer, bool in_order) {
   std::lock_guard lock(mutex_);
   RELAY_TRY(CheckOpen());
-  Request& request = RequestOf(posted_);
-  if (request.state != Request::State::kFree) return nullptr;
+  Request* request = requests_.Post(buffer, in_order);
+  if (request == nullptr) return nullptr;
   Enter();
-  request.state = Request::State::kPosted;
-  request.in_order = in_order;
-  request.data = buffer.data;
-  request.size = buffer.size;
-  request.region = buffer.region;
-  request.keys = buffer.keys;
-  request.message = posted_++;
-  if (Status s = OnPosted(request); !s) {
+  if (Status s = OnPosted(*request); !s) {
     Break(std::move(s).error());
     return Failure();
   }
   Drive(/*receive=*/false);
-  return &request;
+  return request;
 }
 
 Result<Progress> Stream::Test(Request& request, uint64_t& size) {
@@ -77,25 +76,21 @@ Result<Progress> Stream::Test(Request& request, uint64_t& size) {
   return Progress::kAgain;
 }
 
-void Stream::Finish(Request& request, uint64_t size) {
-  request.size = size;
-  request.state = Request::State::kDone;
-  request.data = nullptr;
-  ++finished_requests_;
-}
-
 // Receives (when asked to), queues what may go and hands it to the kernel, until nothing moves.
 Status Stream::DriveCircuit(bool receive) {
-  RELAY_TRY(DriveLane());
+  if (Status s = end_->DriveLane(); !s) {
+    end_->set_lane_broken();
+    return s;
+  }
   if (receive && SocketIsDue()) {
     auto received = circuit_->Receive(*this);
     if (!received) return tl::unexpected(std::move(received).error());
   }
   for (bool started = true; started;) {
-    started = Push();
+    started = end_->Push(*circuit_);
     if (ping_due_) ping_due_ = !circuit_->QueueControl({.type = FrameType::kPing});
     if (pong_due_) pong_due_ = !circuit_->QueueControl({.type = FrameType::kPing, .extra = 1});
-    if (close_due_ && !HasPosted()) close_due_ = !QueueClose(close_reason_);
+    if (close_due_ && !requests_.outstanding()) close_due_ = !QueueClose(close_reason_);
     auto flushed = circuit_->Flush();
     if (!flushed) return tl::unexpected(std::move(flushed).error());
     if (*flushed == Progress::kAgain) break;
@@ -111,29 +106,68 @@ void Stream::Drive(bool receive) {
 
 // Of the circuit or its lane. Where both sides are done, nothing was lost with it.
 void Stream::End(Error error) {
-  const bool orderly = (close_received_ || (closed_ && close_sent_)) && !HasPosted();
-  if (orderly) return Drop();
+  const bool told = close_received_ || (closed_ && close_sent_ && !(recovers_ && OwesAnswer()));
+  if (told && !requests_.outstanding()) return Drop();
   error.what += AdviceFor(error.sys_errno);
-  Break(std::move(error));
+  if (!MayRecoverFrom(error)) return Break(std::move(error));
+  Lose(std::move(error));
+}
+
+// What the peer should not have sent, or what the ranks disagree about, is the same on every path.
+bool Stream::MayRecoverFrom(const Error& error) const {
+  if (!recovers_ || fruitless_ > kMostFruitless) return false;
+  if (error.code != ErrorCode::kRemote && error.code != ErrorCode::kSystem) return false;
+  return circuit_->broken() || end_->lane_broken();
+}
+
+void Stream::Lose(Error error) {
+  loss_ = Peer() + ": " + error.what;
+  RELAY_INFO("%s; another circuit is looked for", loss_.c_str());
+  trouble_.clear();
+  Add(counters_.circuits_lost);
+  Drop();
+  if (service_ != nullptr) service_->TakeOver(*this);
+}
+
+void Stream::Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<CircuitEnd> end, Place place,
+                  const KeysOf& keys) {
+  circuit_ = std::move(circuit);
+  end_ = std::move(end);
+  place_ = std::move(place);
+  for (uint64_t m = requests_.finished(); keys && m != requests_.posted(); ++m) {
+    requests_.Of(m).keys = keys(requests_.Of(m).region);
+  }
+  const bool fruitless = requests_.outstanding() && requests_.finished() == finished_before_;
+  fruitless_ = fruitless ? fruitless_ + 1 : 0;
+  finished_before_ = requests_.finished();
+  heard_ = ping_due_ = pong_due_ = close_sent_ = doubted_ = soon_ = false;
+  close_due_ = closed_;
+  trouble_.clear();
+  if (service_ != nullptr) service_->TakeOver(*this);
 }
 
 // A device that moves the messages is looked at each time; a system call for the socket beside it each time would cost
 // more than all the rest.
 bool Stream::SocketIsDue() {
   constexpr uint32_t kSkipped = 256;
-  if (!NeedsSocket() && !attending_ && ++socket_skipped_ < kSkipped) return false;
+  if (!end_->NeedsSocket() && !attending_ && ++socket_skipped_ < kSkipped) return false;
   socket_skipped_ = 0;
   return true;
 }
 
+// Whatever touches the caller's memory on behalf of the circuit ends first.
 void Stream::Drop() {
-  DropLane();
+  if (end_) end_->Fence();
+  if (const std::string carried = end_ && end_->lane() != nullptr ? end_->lane()->Summary() : ""; !carried.empty()) {
+    RELAY_INFO("%s: %s", Peer().c_str(), carried.c_str());
+  }
+  end_.reset();
   circuit_.reset();
 }
 
 bool Stream::QueueClose(CloseReason reason) {
   close_sent_ = circuit_->QueueControl(
-      {.type = FrameType::kClose, .message = finished_requests_, .extra = static_cast<uint64_t>(reason)});
+      {.type = FrameType::kClose, .message = requests_.finished(), .extra = static_cast<uint64_t>(reason)});
   return close_sent_;
 }
 
@@ -145,7 +179,7 @@ std::string Stream::AdviceFor(int err) const {
     case EHOSTUNREACH:
     case ENETDOWN:
     case ENODEV:
-      return ": check the cable of link " + options_.near_link + " and the node at its other end";
+      return ": check the cable of link " + place_.near_link + " and the node at its other end";
     case ENOTCONN:
     case ECONNRESET:
     case EPIPE:
@@ -155,14 +189,52 @@ std::string Stream::AdviceFor(int err) const {
   }
 }
 
+// "connection with C over A ab--ba B bc--cb C"
+std::string Stream::Peer() const { return "connection with " + options_.peer + " over " + place_.over; }
+
 // The connection cannot go on. The circuit goes with it, so nothing touches the caller's memory any more.
 void Stream::Break(Error error) {
-  Add(counters_.requests_cancelled, posted_ - finished_requests_);
-  error.what = "connection with " + options_.peer + ": " + error.what;
+  if (failure_) return;
+  Add(counters_.requests_cancelled, requests_.posted() - requests_.finished());
+  error.what = Peer() + ": " + error.what;
   if (!closed_) RELAY_INFO("%s", error.what.c_str());
   failure_ = std::move(error);
-  finished_requests_ = posted_;
+  requests_.CancelAll();
   Drop();
+  if (service_ != nullptr) service_->TakeOver(*this);
+}
+
+void Stream::Warn(const std::string& sentence) {
+  const Turn turn(*this);
+  if (!circuit_) return;
+  RELAY_INFO("%s: %s", Peer().c_str(), sentence.c_str());
+  silence_.Warn();
+  warning_ = sentence;
+}
+
+void Stream::NoteTrouble(std::string sentence) {
+  const Turn turn(*this);
+  trouble_ = std::move(sentence);
+}
+
+void Stream::PeerLives() {
+  const Turn turn(*this);
+  silence_.Alive();
+}
+
+void Stream::PeerGone(const std::string& sentence) {
+  const Turn turn(*this);
+  peer_gone_ = true;
+  if (closed_) {
+    Drop();
+  } else {
+    Break({ErrorCode::kRemote, 0, sentence});
+  }
+}
+
+void Stream::GiveUp(Error error) {
+  const Turn turn(*this);
+  if (!circuit_) Break(std::move(error));
 }
 
 // Breaks from this side, and tells the peer if a frame can still be sent whole.
@@ -176,8 +248,8 @@ void Stream::Abort(Error error) {
 
 void Stream::CancelRegion(const void* region) {
   const Turn turn(*this);
-  for (uint64_t m = finished_requests_; m != posted_; ++m) {
-    if (RequestOf(m).region != region) continue;
+  for (uint64_t m = requests_.finished(); m != requests_.posted(); ++m) {
+    if (requests_.Of(m).region != region) continue;
     return Abort({ErrorCode::kInternal, 0,
                   "its memory was deregistered with requests in flight: see NCCL's log for what it aborted"});
   }
@@ -185,11 +257,11 @@ void Stream::CancelRegion(const void* region) {
 
 void Stream::Close() {
   const Turn turn(*this);
-  if (HasPosted())
+  if (requests_.outstanding())
     Abort({ErrorCode::kInternal, 0, "closed with requests in flight: see NCCL's log for what it aborted"});
   closed_ = true;
   close_due_ = !close_sent_;
-  for (Request& request : requests_) request = {.stream = this};
+  requests_.Reset(*this);
   Drive(/*receive=*/true);
   if (service_ != nullptr) service_->TakeOver(*this);
 }
@@ -197,31 +269,31 @@ void Stream::Close() {
 Status Stream::OnFrame(const FrameHeader& header) {
   frame_ = header;
   heard_ = true;
+  end_->Heard();
   switch (header.type) {
     case FrameType::kClose:
       return OnClose(header);
     case FrameType::kPing:
       pong_due_ = pong_due_ || header.extra == 0;
       return {};
+    case FrameType::kResume:
+      return OnResume(header);
     default:
-      return OnCircuitFrame(header);
+      return end_->OnFrame(header, circuit_->data_pending());
   }
 }
 
-void Stream::OnPayload(size_t bytes) { OnSpaceFilled(bytes); }
-
-Status Stream::OnFrameEnd() {
-  if (frame_.type == FrameType::kClose || frame_.type == FrameType::kPing) return {};
-  return OnCircuitFrameEnd(frame_);
-}
+Status Stream::OnFrameEnd() { return frame_.type == FrameType::kData ? end_->OnFrameEnd(frame_) : Status{}; }
 
 // The peer is done with so many messages. News of the last of them may still be on its way through a device.
 Status Stream::OnClose(const FrameHeader& header) {
   if (static_cast<CloseReason>(header.extra) == CloseReason::kAborted) {
     return Fail(ErrorCode::kRemote, "the peer aborted it: see its log");
   }
-  if (HasPosted() && (posted_ > header.message || lane() == nullptr)) {
-    return Fail(ErrorCode::kRemote, "the peer closed it with " + std::to_string(posted_ - finished_requests_) +
+  const bool by_device = end_->lane() != nullptr;
+  if (requests_.outstanding() && (requests_.posted() > header.message || !by_device)) {
+    return Fail(ErrorCode::kRemote, "the peer closed it with " +
+                                        std::to_string(requests_.posted() - requests_.finished()) +
                                         " requests unfinished: see its log");
   }
   close_received_ = true;
@@ -229,32 +301,55 @@ Status Stream::OnClose(const FrameHeader& header) {
   return {};
 }
 
-uint64_t Stream::Moved() { return circuit_->moved_bytes() + (lane() != nullptr ? lane()->moved() : 0); }
+uint64_t Stream::Moved() const {
+  if (!circuit_) return 0;
+  return circuit_->moved_bytes() + (end_->lane() != nullptr ? end_->lane()->moved() : 0);
+}
+
+uint64_t Stream::Received() const {
+  if (!circuit_) return 0;
+  return circuit_->received_bytes() + (end_->lane() != nullptr ? end_->lane()->moved() : 0);
+}
 
 // What a device reports from now on wakes whoever waits for its descriptor; what it has reported so far does not.
 void Stream::PrepareSleep() {
-  if (lane() == nullptr) return;
-  lane()->TakeEvents();
-  if (Status s = lane()->Arm(); !s) return End(std::move(s).error());
+  transport::Lane* lane = end_->lane();
+  if (lane == nullptr) return;
+  lane->TakeEvents();
+  if (Status s = lane->Arm(); !s) {
+    end_->set_lane_broken();
+    return End(std::move(s).error());
+  }
   Drive(/*receive=*/true);
 }
 
-void Stream::JudgeSilence(TimePoint now) {
-  bool waiting = HasPosted();
-  if (!was_waiting_ || Moved() != moved_seen_) last_sign_ = last_ping_ = now;
-  was_waiting_ = waiting;
-  moved_seen_ = Moved();
-  if (!waiting) return;
-  if (now - last_sign_ > options_.recover_timeout) {
-    return Break({ErrorCode::kRemote, 0,
-                  "no sign of life for " + SecondsText(options_.recover_timeout) +
-                      " (NCCL_RELAY_RECOVER_TIMEOUT): a node or cable on " + circuit_->path() + " is stopped or cut"});
+// Somebody waits for what only the peer can give.
+bool Stream::Waits() const {
+  if (failure_) return false;
+  return requests_.outstanding() || (closed_ && OwesAnswer() && !close_received_ && !peer_gone_);
+}
+
+std::string Stream::WhyOver() const {
+  const std::string after = SecondsText(options_.recover_timeout) + " (NCCL_RELAY_RECOVER_TIMEOUT)";
+  const std::string last = warning_.empty() ? "" : "; the last event on the way: " + warning_;
+  if (circuit_) {
+    return "no sign of life for " + after + ": a node or cable on " + place_.over + " is stopped or cut" +
+           (trouble_.empty() ? "" : ", and there is no other way: " + trouble_) + last;
   }
-  if (now - last_ping_ > options_.recover_timeout / 4) {
-    last_ping_ = now;
+  const std::string why = trouble_.empty() ? "no circuit came in its place" : trouble_;
+  return "no other way within " + after + ": " + why + "; it was lost because " + loss_ + last;
+}
+
+Silence::Verdict Stream::Judge(TimePoint now) {
+  const Silence::Verdict verdict =
+      silence_.Judge(now, {circuit_ != nullptr, requests_.outstanding(), Moved(), Received()});
+  if (verdict.over) {
+    Break({ErrorCode::kRemote, 0, WhyOver()});
+  } else if (verdict.ping && circuit_) {
     ping_due_ = true;
     Drive(/*receive=*/true);
   }
+  return verdict;
 }
 
 Stream::Attention Stream::Attend(TimePoint now, bool housekeeping, const std::function<void(const Attention&)>& watch) {
@@ -262,16 +357,29 @@ Stream::Attention Stream::Attend(TimePoint now, bool housekeeping, const std::fu
   attending_ = true;
   Drive(/*receive=*/true);
   if (circuit_) PrepareSleep();
-  if (housekeeping && circuit_) JudgeSilence(now);
-  if (closed_ && closed_at_ == TimePoint{}) closed_at_ = now;
-  if (closed_ && now - closed_at_ > options_.linger) Drop();
-  attending_ = false;
   Attention a;
-  a.finished = closed_ && !circuit_;
-  a.waits = circuit_ && (closed_ || HasPosted());
+  if (housekeeping && !failure_) {
+    const Silence::Verdict verdict = Judge(now);
+    doubted_ = verdict.doubt && circuit_;
+    soon_ = verdict.soon;
+  }
+  if (closed_ && closed_at_ == TimePoint{}) closed_at_ = now;
+  if (closed_ && now - closed_at_ > options_.linger) {
+    peer_gone_ = true;
+    Drop();
+  }
+  attending_ = false;
+  const bool awaits_circuit = recovers_ && !failure_ && !close_received_ && !peer_gone_ && (!closed_ || OwesAnswer());
+  a.lost = !circuit_ && awaits_circuit;
+  a.doubt = doubted_ && circuit_;
+  a.ended = failure_.has_value();
+  a.finished = closed_ && !circuit_ && !a.lost;
+  a.waits = a.lost || (circuit_ && (closed_ || requests_.outstanding()));
+  a.waiting = Waits();
+  a.soon = soon_ || (a.lost && a.waiting);
   a.wants_write = circuit_ && circuit_->wants_write();
   a.fd = circuit_ ? circuit_->fd() : -1;
-  a.lane_fd = lane() != nullptr ? lane()->fd() : -1;
+  a.lane_fd = circuit_ && end_->lane() != nullptr ? end_->lane()->fd() : -1;
   watch(a);
   return a;
 }

@@ -1,9 +1,13 @@
-// One end of a connection: its messages over its circuit. SendStream and RecvStream fill in the direction.
+// One end of a connection: its messages, over one circuit after the other. SendStream and RecvStream fill in the
+// direction.
+//
+//   on a circuit --the circuit breaks--> without one --Adopt, with a later epoch--> on a circuit
+//   In both: Close --> remnant --the peer's end, or a deadline--> finished
+//            the peer is gone, or NCCL_RELAY_RECOVER_TIMEOUT --> failed
 //
 // Threads: every public function takes the one lock; NCCL's proxy thread drives from Post and Test, the service thread
 // (stream/service.h) drives what NCCL leaves. The caller's memory is touched only under the lock, for a posted request.
 #pragma once
-#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -14,24 +18,28 @@
 #include "base/clock.h"
 #include "circuit/circuit.h"
 #include "relay/counters.h"
+#include "stream/circuit_end.h"
 #include "stream/request.h"
-#include "stream/send_window.h"
+#include "stream/silence.h"
 
 namespace relay::stream {
 
 class Service;
 
 struct StreamOptions {
-  std::string peer;            // "C over A ab--ba B bc--cb C": for sentences
-  std::string near_link{};     // "A ab--ba B": the one whose hop ends here
+  std::string peer;            // "C": for sentences
   uint64_t segment = 1 << 20;  // payload bytes per frame
   Duration recover_timeout{};  // outstanding messages without a sign of life
   Duration linger{};           // a remnant's deadline
 };
 
+// What a later circuit's devices call the memory of a request that was posted before.
+using KeysOf = std::function<transport::StripeKeys(const void* region)>;
+
 class Stream : protected circuit::FrameSink {
  public:
-  Stream(std::unique_ptr<circuit::Circuit> circuit, StreamOptions options, Counters& counters);
+  // With recovery, a broken circuit is not the end: whoever has it calls Adopt of the direction.
+  Stream(StreamOptions options, Counters& counters);
   ~Stream() override = default;
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
@@ -47,13 +55,29 @@ class Stream : protected circuit::FrameSink {
   // CLOSE or the deadline.
   void Close();
 
+  // For whoever recovers it, on the service thread ------------------------------------------------------------------
+  void set_recovers(bool recovers) { recovers_ = recovers; }
+  // A link of the present circuit is said to be gone, in this sentence.
+  void Warn(const std::string& sentence);
+  // Why there is no other circuit yet.
+  void NoteTrouble(std::string sentence);
+  // The peer's process lives: what it owes may take as long as it likes.
+  void PeerLives();
+  // The peer's end is no more.
+  void PeerGone(const std::string& sentence);
+  // This connection cannot go on, for a reason that lies in setting up circuits.
+  void GiveUp(Error error);
+
   // For the service thread ----------------------------------------------------------------------------------------
   struct Attention {
     bool finished = false;  // a remnant with nothing left to do
     bool waits = false;     // time matters: requests are outstanding or a remnant lingers
+    bool soon = false;      // and a moment of it does
     bool wants_write = false;
     int fd = -1;       // -1: no circuit
     int lane_fd = -1;  // -1: no lane
+    // For Recovery::Need:
+    bool lost = false, doubt = false, waiting = false, ended = false;
   };
   // Moves what can move, and judges deadlines when `housekeeping`. `watch` runs under the lock, so that the descriptor
   // is still this stream's; it may set `armed`.
@@ -63,59 +87,10 @@ class Stream : protected circuit::FrameSink {
   void set_service(Service* service) { service_ = service; }
   // True: the service watches the socket, NCCL does not drive. Written by both, see Service.
   std::atomic<bool> armed{false};
-  // NCCL does not drive yet, or will not again: the service need not look first.
+  // NCCL does not drive yet, or will not again, or the circuit is lost: the service need not look first.
   std::atomic<bool> left{true};
 
  protected:
-  // What differs by direction, all under the lock.
-  virtual Status OnPosted(Request& request) = 0;
-  // Queues what may go; true when a DATA frame was started.
-  virtual bool Push() = 0;
-  virtual Status OnCircuitFrame(const FrameHeader& header) = 0;
-  virtual Status OnCircuitFrameEnd(const FrameHeader& header) = 0;
-  virtual std::span<std::byte> Space() = 0;
-  virtual void OnSpaceFilled(size_t bytes) = 0;
-  // Where a device moves the messages: nothing else is asked about the lane once it was dropped.
-  virtual transport::Lane* lane() { return nullptr; }
-  virtual void DropLane() {}
-  virtual Status DriveLane() { return {}; }
-  // False: the socket tells of nothing but the end, and is read now and then.
-  virtual bool NeedsSocket() const { return true; }
-
-  bool HasPosted() const { return finished_requests_ != posted_; }
-  Request& RequestOf(uint64_t message) { return requests_[message % kMaxRequests]; }
-  void Finish(Request& request, uint64_t size);
-
-  circuit::Circuit* circuit() { return circuit_.get(); }
-  const StreamOptions& options() const { return options_; }
-  Counters& counters() { return counters_; }
-  uint64_t posted() const { return posted_; }  // messages posted so far
-  bool heard() const { return heard_; }        // a frame has come
-  void SayReady() { pong_due_ = true; }        // a frame for the peer
-
- private:
-  Status OnFrame(const FrameHeader& header) final;
-  std::span<std::byte> PayloadSpace() final { return Space(); }
-  void OnPayload(size_t bytes) final;
-  Status OnFrameEnd() final;
-
-  Status CheckOpen();
-  tl::unexpected<Error> Failure();
-  void Enter();
-  void Drive(bool receive);
-  void End(Error error);
-  Status DriveCircuit(bool receive);
-  Status OnClose(const FrameHeader& header);
-  void Break(Error error);
-  std::string AdviceFor(int err) const;
-  void Abort(Error error);
-  void JudgeSilence(TimePoint now);
-  bool QueueClose(CloseReason reason);
-  bool SocketIsDue();
-  void Drop();
-  void PrepareSleep();
-  uint64_t Moved();
-
   // A mutex goes to whoever is there when it is let go, and a thread that tests without pause nearly always is. Whoever
   // else wants the lock says so while it waits, and Test leaves it to them.
   class Turn {
@@ -130,31 +105,90 @@ class Stream : protected circuit::FrameSink {
     std::unique_lock<std::mutex> lock_;
   };
 
+  // What differs by direction, all under the lock.
+  virtual Status OnPosted(Request& request) = 0;
+  virtual Status OnResume(const FrameHeader& header) = 0;
+  // Without a circuit, this end still owes the peer an answer: a remnant waits for the next one.
+  virtual bool OwesAnswer() const = 0;
+
+  // Under the lock: this circuit and its end take the place of the last, which was dropped. `over`: its path, for
+  // sentences; `near_link`: "A ab--ba B", the one whose hop ends here.
+  struct Place {
+    std::string over, near_link;
+  };
+  void Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<CircuitEnd> end, Place place,
+            const KeysOf& keys);
+  // Under the lock: nothing comes over the present circuit any more.
+  void Drop();
+  bool failed() const { return failure_.has_value(); }
+  bool heard() const { return heard_; }  // a frame has come over the present circuit
+  void SayReady() { pong_due_ = true; }  // a frame for the peer
+
+  Requests& requests() { return requests_; }
+  circuit::Circuit* circuit() { return circuit_.get(); }
+  CircuitEnd* end() { return end_.get(); }
+  const StreamOptions& options() const { return options_; }
+  Counters& counters() { return counters_; }
+  void Drive(bool receive);
+
+ private:
+  Status OnFrame(const FrameHeader& header) final;
+  std::span<std::byte> PayloadSpace() final { return end_->Space(); }
+  void OnPayload(size_t bytes) final { end_->OnSpaceFilled(bytes); }
+  Status OnFrameEnd() final;
+
+  Status CheckOpen();
+  tl::unexpected<Error> Failure();
+  void Enter();
+  void End(Error error);
+  void Lose(Error error);
+  bool MayRecoverFrom(const Error& error) const;
+  Status DriveCircuit(bool receive);
+  Status OnClose(const FrameHeader& header);
+  void Break(Error error);
+  std::string AdviceFor(int err) const;
+  std::string Peer() const;
+  void Abort(Error error);
+  Silence::Verdict Judge(TimePoint now);
+  std::string WhyOver() const;
+  bool QueueClose(CloseReason reason);
+  bool SocketIsDue();
+  void PrepareSleep();
+  uint64_t Moved() const;
+  uint64_t Received() const;
+  bool Waits() const;
+
   std::mutex mutex_;
   std::atomic<uint32_t> waiting_{0};
-  std::unique_ptr<circuit::Circuit> circuit_;
+  std::unique_ptr<circuit::Circuit> circuit_;  // null: lost, or dropped at the end
+  std::unique_ptr<CircuitEnd> end_;            // goes with it
+  Place place_;                                // of the present circuit, or of the last
   const StreamOptions options_;
   Counters& counters_;
   Service* service_ = nullptr;
+  bool recovers_ = false;
   std::atomic<uint64_t> calls_{0};
 
-  std::array<Request, kMaxRequests> requests_;
-  uint64_t posted_ = 0;
-  uint64_t finished_requests_ = 0;  // messages below are done, failed or cancelled
-  std::optional<Error> failure_;    // set once; the circuit is gone then
-  FrameHeader frame_;               // being received
+  Requests requests_;
+  std::optional<Error> failure_;  // set once; the circuit is gone then
+  FrameHeader frame_;             // being received
   bool ping_due_ = false, pong_due_ = false, heard_ = false;
   bool attending_ = false;       // the service thread drives
   uint32_t socket_skipped_ = 0;  // drives since the socket was read
   bool closed_ = false;          // by the caller: this is a remnant
   bool close_due_ = false, close_sent_ = false, close_received_ = false;
   bool close_told_ = false;  // to the caller, who went on posting
+  bool peer_gone_ = false;
   CloseReason close_reason_ = CloseReason::kDone;
 
-  // Silence is judged by change, so that no clock is read while data moves.
-  uint64_t moved_seen_ = 0;
-  bool was_waiting_ = false;
-  TimePoint last_sign_{}, last_ping_{}, closed_at_{};
+  Silence silence_;
+  bool doubted_ = false, soon_ = false;
+  std::string loss_;        // how the last circuit ended
+  std::string trouble_;     // why there is no other
+  std::string warning_;     // what was last said of its links
+  uint64_t fruitless_ = 0;  // circuits since a message finished
+  uint64_t finished_before_ = 0;
+  TimePoint closed_at_{};
 };
 
 }  // namespace relay::stream

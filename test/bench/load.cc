@@ -12,11 +12,10 @@
 
 #include "control/client.h"
 #include "fabric/hash.h"
+#include "fake/streams.h"
 #include "relay/frame.h"
 #include "relay/knobs.h"
 #include "sockets.h"
-#include "stream/recv_stream.h"
-#include "stream/send_stream.h"
 
 namespace {
 
@@ -165,11 +164,11 @@ int Main(int argc, char** argv) {
   if (sends) {
     auto circuit = agent ? ConnectThroughAgent(argv[5])
                          : Over(bench::Dial(argv[4], static_cast<uint16_t>(atoi(argv[5]))), CircuitName{});
-    s = std::make_shared<stream::SendStream>(std::move(circuit), Options(), g_counters, 0);
+    s = fake::MakeSender(std::move(circuit), Options(), g_counters, 0);
   } else {
     auto circuit =
         agent ? AcceptFromAgent() : Over(bench::AcceptOne(static_cast<uint16_t>(atoi(argv[4]))), CircuitName{});
-    s = std::make_shared<stream::RecvStream>(std::move(circuit), Options(), g_counters, 0);
+    s = fake::MakeReceiver(std::move(circuit), Options(), g_counters, 0);
   }
   TimePoint begin = g_clock.Now();
   Run(*s, bytes, message);

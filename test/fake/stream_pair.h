@@ -7,9 +7,8 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "fake/streams.h"
 #include "relay/transport.h"
-#include "stream/recv_stream.h"
-#include "stream/send_stream.h"
 
 namespace relay::fake {
 
@@ -25,8 +24,8 @@ struct StreamPair {
   explicit StreamPair(const stream::StreamOptions& options) {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) std::abort();
-    sender = std::make_shared<stream::SendStream>(End(fds[0]), options, send_counters, kEager);
-    receiver = std::make_shared<stream::RecvStream>(End(fds[1]), options, recv_counters, kEager);
+    sender = MakeSender(End(fds[0]), options, send_counters, kEager);
+    receiver = MakeReceiver(End(fds[1]), options, recv_counters, kEager);
   }
   std::unique_ptr<circuit::Circuit> End(int fd) {
     return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0, 0}, "A ab--ba B",

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "fake/streams.h"
+
 namespace relay::faults {
 namespace {
 
@@ -17,10 +19,8 @@ constexpr unsigned kPatience = static_cast<unsigned>(fake::RdmaChain::kHopTimeou
 std::byte PatternAt(size_t message, size_t i) { return static_cast<std::byte>(i * 131 + message * 17 + i / 251 + 1); }
 
 stream::StreamOptions OptionsOf(const char* peer) {
-  return {.peer = std::string(peer) + " over A ab--ba B",
-          .near_link = "A ab--ba B",
-          .recover_timeout = kRecoverTimeout,
-          .linger = kRecoverTimeout};
+  return {
+      .peer = std::string(peer) + " over A ab--ba B", .recover_timeout = kRecoverTimeout, .linger = kRecoverTimeout};
 }
 
 bool Readable(int fd) {
@@ -80,10 +80,8 @@ Status Connection::MakeStreams() {
   const auto circuit = [&](int fd) {
     return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0, 0}, "A ab--ba B", counters);
   };
-  sender.stream =
-      std::make_shared<stream::LaneSendStream>(circuit(fds[0]), std::move(chain.sender), OptionsOf("B"), counters);
-  receiver.stream =
-      std::make_shared<stream::LaneRecvStream>(circuit(fds[1]), std::move(chain.receiver), OptionsOf("A"), counters);
+  sender.stream = fake::MakeSender(circuit(fds[0]), std::move(chain.sender), OptionsOf("B"), counters);
+  receiver.stream = fake::MakeReceiver(circuit(fds[1]), std::move(chain.receiver), OptionsOf("A"), counters);
   return {};
 }
 

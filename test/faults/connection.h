@@ -10,8 +10,8 @@
 
 #include "fake/caller_memory.h"
 #include "fake/rdma_chain.h"
-#include "stream/lane_recv_stream.h"
-#include "stream/lane_send_stream.h"
+#include "stream/recv_stream.h"
+#include "stream/send_stream.h"
 
 namespace relay::faults {
 

@@ -12,7 +12,8 @@
 #include "fuzz/check.h"
 #include "relay/frame.h"
 #include "relay/transport.h"
-#include "stream/stream.h"
+#include "stream/recv_stream.h"
+#include "stream/send_stream.h"
 
 namespace relay::fuzz {
 
@@ -27,14 +28,13 @@ template <class Kind>
 class Script {
  public:
   Script(const uint8_t* data, size_t size) : in_(data, size) {
-    int ends[2];
-    Check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
-    int small = 1;  // the least there is: what the stream sends is soon stuck
-    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-    peer_ = Fd(ends[1]);
-    auto circuit =
-        std::make_unique<circuit::Circuit>(transport::AdoptSocket(ends[0]), CircuitName{7, 0, 0}, "A--B", counters_);
-    stream_ = std::make_shared<Kind>(std::move(circuit), Options(), counters_, kEager);
+    if constexpr (kSends) {
+      stream_ = std::make_shared<Kind>(Options(), counters_);
+    } else {
+      stream_ = std::make_shared<Kind>(Options(), counters_, kEager);
+    }
+    stream_->set_recovers(in_.ConsumeBool());
+    Connect();
   }
 
   void Run() {
@@ -47,14 +47,32 @@ class Script {
   }
 
  private:
+  static constexpr bool kSends = std::is_same_v<Kind, stream::SendStream>;
+
   struct Held {
     std::unique_ptr<std::byte[]> memory;  // as large as promised
     size_t size;
     stream::Request* request;
   };
 
+  // The next circuit of the connection: the peer has the other end of it.
+  void Connect() {
+    int ends[2];
+    Check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
+    int small = 1;  // the least there is: what the stream sends is soon stuck
+    setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    peer_ = Fd(ends[1]);
+    auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(ends[0]), CircuitName{7, 0, epoch_++},
+                                                      "A--B", counters_);
+    if constexpr (kSends) {
+      stream_->Adopt({.circuit = std::move(circuit), .eager_bytes = kEager, .near_link = "A--B"});
+    } else {
+      stream_->Adopt({.circuit = std::move(circuit), .near_link = "A--B"});
+    }
+  }
+
   void Step() {
-    switch (in_.ConsumeIntegralInRange(0, 9)) {
+    switch (in_.ConsumeIntegralInRange(0, 10)) {
       case 0:
         return SendRaw(in_.ConsumeBytes<std::byte>(in_.ConsumeIntegralInRange<size_t>(0, 200)));
       case 1:
@@ -72,6 +90,8 @@ class Script {
         return Attend();
       case 8:
         return Drain();
+      case 9:
+        return Connect();
       default:
         if (!held_.empty() && in_.ConsumeIntegralInRange(0, 7) == 0) {
           stream_->CancelRegion(held_.front().memory.get());
@@ -97,7 +117,11 @@ class Script {
       h.length = in_.PickValueInArray<uint64_t>({total_ - sent_, total_ - h.offset, total_ / 2, Number()});
       sent_ = std::min(total_, h.offset + h.length);
     } else {
-      h.total = in_.ConsumeBool() ? kMaxMessageBytes : Number();
+      const bool resume = h.type == FrameType::kResume;
+      if (resume) h.offset = Number();
+      h.total = resume              ? epoch_ - in_.ConsumeIntegralInRange<uint32_t>(0, 1)
+                : in_.ConsumeBool() ? kMaxMessageBytes
+                                    : Number();
       h.extra = Number();
     }
     FrameBytes bytes = EncodeFrame(h);
@@ -143,6 +167,7 @@ class Script {
   Fd peer_;
   std::shared_ptr<Kind> stream_;
   std::list<Held> held_;
+  uint32_t epoch_ = 0;
   uint64_t next_message_ = 0, total_ = 0, sent_ = 0;
   TimePoint now_{std::chrono::hours(1)};
 };

@@ -32,6 +32,8 @@ OpenMessage SomeOpen() {
   m.plugin = "/p.so";
   m.declared = true;
   m.settled_s = 0x01020304;
+  m.source_token.fill(std::byte{0xb0});
+  m.inquiry = true;
   return m;
 }
 
@@ -48,9 +50,9 @@ Result<SetupPrefix> Prefix(const std::vector<std::byte>& whole) {
 TEST(Setup, OpenHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeOpen(SomeOpen())),
             "6e524c59"
-            "0300"
+            "0400"
             "0100"
-            "7f000000"
+            "91000000"
             "0807060504030201"
             "09000000"
             "0a000000"
@@ -73,7 +75,9 @@ TEST(Setup, OpenHasTheseBytes) {
             "05002f702e736f"
             "0100"
             "04030201"
-            "0000");
+            "0000"
+            "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0"
+            "0100");
 }
 
 OpenMessage SomeParallelOpen() {
@@ -84,14 +88,16 @@ OpenMessage SomeParallelOpen() {
   return m;
 }
 
-TEST(Setup, ParallelLinksComeLast) {
+TEST(Setup, ParallelLinksComeAfterTheSource) {
   const auto open = EncodeOpen(SomeParallelOpen());
   const std::string tail =
       "0100"
       "0300000000000000"
       "0400000000000000"
       "0300616232"
-      "0300626132";
+      "0300626132"
+      "b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0"
+      "0100";
   EXPECT_EQ(Hex(open).substr(Hex(open).size() - tail.size()), tail);
   const auto back = DecodeOpen(Body(open));
   ASSERT_TRUE(back);
@@ -118,14 +124,14 @@ TEST(Setup, ParallelLinksJoinTheTwoNodesOfADirectPath) {
   OpenMessage most = SomeParallelOpen();
   most.parallel.assign(kMaxParallelLinks + 1, most.parallel[0]);
   EXPECT_EQ(DecodeOpen(Body(EncodeOpen(most)))->parallel.size(), kMaxParallelLinks);
-  open[open.size() - 28] = std::byte{kMaxParallelLinks + 1};
+  open[open.size() - 46] = std::byte{kMaxParallelLinks + 1};
   EXPECT_FALSE(DecodeOpen(Body(open)));
 }
 
 TEST(Setup, OpenedHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeOpened(SomeOpened())),
             "6e524c59"
-            "0300"
+            "0400"
             "0200"
             "1f000000"
             "0100000000000000"
@@ -140,7 +146,7 @@ TEST(Setup, OpenedHasTheseBytes) {
 TEST(Setup, RefusedHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeRefused({5, true, RefusedCode::kOwnerGone, "gone"})),
             "6e524c59"
-            "0300"
+            "0400"
             "0300"
             "12000000"
             "0500000000000000"
@@ -224,7 +230,7 @@ TEST(Setup, PrefixRefusesOtherMagicVersionTypeAndLength) {
   auto version = with(4, 2);
   ASSERT_FALSE(version);
   EXPECT_EQ(version.error().code, ErrorCode::kUsage);
-  EXPECT_NE(version.error().what.find("in version 2, this node in version 3"), std::string::npos)
+  EXPECT_NE(version.error().what.find("in version 2, this node in version 4"), std::string::npos)
       << version.error().what;
   EXPECT_FALSE(with(6, 0));
   EXPECT_FALSE(with(6, 13));

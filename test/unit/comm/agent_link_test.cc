@@ -31,13 +31,14 @@ struct Played {
     agent.join();
   }
   // A circuit arrives; returns the far end of its hop.
-  Fd Arrive(const Token& token, uint64_t connection) {
+  Fd Arrive(const Token& token, uint64_t connection, uint32_t epoch = 0) {
     int ends[2];
     EXPECT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
     Fd near(ends[0]), far(ends[1]);
     OpenMessage open;
     open.token = token;
     open.name.connection = connection;
+    open.name.epoch = epoch;
     EXPECT_TRUE(control::SendPacket(fd.get(), control::Encode({0, control::Arrived{open, "A"}}), near.get()));
     return far;
   }
@@ -66,18 +67,52 @@ TEST(AgentLink, OfTwoArrivalsTheNewestIsTakenAndTheOtherIsHungUp) {
   EXPECT_FALSE(agent.link.TakeArrival(token));
 }
 
-TEST(AgentLink, WhatArrivesForAConnectionThatIsCompleteIsRefused) {
-  Played agent;
-  Token token = RandomValue<Token>();
-  agent.link.Register(token);
-  agent.link.StopListening(token);
-  Fd late = agent.Arrive(token, 3);
-  EXPECT_FALSE(agent.link.TakeArrival(token));
+void ExpectRefused(const Fd& late) {
   std::array<std::byte, kSetupPrefixBytes> prefix;
   ASSERT_EQ(recv(late.get(), prefix.data(), prefix.size(), MSG_DONTWAIT), static_cast<ssize_t>(prefix.size()));
   auto decoded = DecodeSetupPrefix(prefix);
   ASSERT_TRUE(decoded);
   EXPECT_EQ(decoded->type, SetupType::kRefused);
+}
+
+TEST(AgentLink, OnlyLaterCircuitsOfItsConnectionArriveForAnEndThatHasOne) {
+  Played agent;
+  Token token = RandomValue<Token>();
+  agent.link.Register(token);
+  agent.link.Expect(token, 3, 1);
+  for (const auto& [connection, epoch] : {std::pair(4u, 2u), {3u, 1u}, {3u, 0u}}) {
+    Fd late = agent.Arrive(token, connection, epoch);
+    EXPECT_FALSE(agent.link.TakeArrival(token)) << connection << "." << epoch;
+    ExpectRefused(late);
+  }
+  Fd next = agent.Arrive(token, 3, 2);
+  EXPECT_TRUE(agent.link.TakeArrival(token));
+}
+
+TEST(AgentLink, NothingArrivesForTheTokenOfASendingEnd) {
+  Played agent;
+  Token token = RandomValue<Token>();
+  agent.link.RegisterSource(token);
+  Fd late = agent.Arrive(token, 0, 1);
+  EXPECT_FALSE(agent.link.TakeArrival(token));
+  ExpectRefused(late);
+}
+
+TEST(AgentLink, NewsOfAWatchedCircuitIsTakenOnceAndOfOthersNever) {
+  Played agent;
+  agent.link.Watch({.connection = 5, .node = 2, .source = true, .route = {{1, 2, "ab", "ba"}}});
+  for (uint64_t connection : {5u, 6u}) {
+    const control::LinkLost lost{connection, "link A-B is down"};
+    EXPECT_TRUE(control::SendPacket(agent.fd.get(), control::Encode({0, lost})));
+    EXPECT_TRUE(control::SendPacket(agent.fd.get(), control::Encode({0, control::BetterPath{connection, "A"}})));
+  }
+  agent.link.Pump();
+  EXPECT_EQ(agent.link.TakeLinkLost(5), "link A-B is down");
+  EXPECT_FALSE(agent.link.TakeLinkLost(5));
+  EXPECT_TRUE(agent.link.TakeBetterPath(5));
+  EXPECT_FALSE(agent.link.TakeBetterPath(5));
+  EXPECT_FALSE(agent.link.TakeLinkLost(6));
+  EXPECT_FALSE(agent.link.TakeBetterPath(6));
 }
 
 TEST(AgentLink, AWelcomeOfAFabricThatChangesIsAskedForAgain) {

@@ -39,7 +39,7 @@ class CommOnDevice : public testing::Test {
   std::unique_ptr<Comm> Make(Comm::Kind kind, bool by_device = true) {
     std::vector<std::shared_ptr<transport::rdma::Device>> devices;
     if (by_device) devices.push_back(device_);
-    return std::make_unique<Comm>(kind, reinterpret_cast<Context&>(nobody_), Token{}, nullptr, devices, kTimeout);
+    return std::make_unique<Comm>(kind, reinterpret_cast<Context&>(nobody_), nullptr, devices, kTimeout);
   }
   static void* At(size_t n) { return reinterpret_cast<void*>((n + 16) << 20); }
 

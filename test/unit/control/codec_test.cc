@@ -50,16 +50,21 @@ std::vector<Packet> OneOfEach() {
       {1, Hello{1, "0.1.0", "/p.so"}},
       {2, Register{SomeToken()}},
       {3, Unregister{SomeToken()}},
-      {4, Connect{5, SomeToken(), {6, 7, 8}, 9, {SocketAddress::Parse("10.0.0.1")->WithPort(2)}}},
+      {4, Connect{5, SomeToken(), {6, 7, 8}, 9, {SocketAddress::Parse("10.0.0.1")->WithPort(2)},
+                  SomeToken(), Purpose::kOpenBetter, {{1, 2, "ab", "ba"}}}},
       {5, Cancel{}},
       {6, Query{"status"}},
       {7, welcome},
-      {8, Connected{{{1, 2, 3}, {}}, "A ab--ba B", "by a last resort"}},
+      {8, Connected{{{1, 2, 3}, {}}, "A ab--ba B", "by a last resort", {{1, 2, "ab", "ba"}}}},
       {9, Failed{{5, true, RefusedCode::kOwnerGone, "gone"}}},
       {10, Arrived{SomeOpen(), "A ab--ba B", "by a last resort", "mlx5_0", 2, {SomePort(), {}}}},
       {11, Answer{"all neighbours", true}},
       {12, Prepare{"mlx5_0", 2, 1, 100000, {SomePort()}}},
       {13, Prepared{{std::byte{1}, std::byte{2}}, "no memory"}},
+      {14, Watch{1, 2, true, {{1, 2, "ab", "ba"}}}},
+      {15, Unwatch{1}},
+      {16, LinkLost{1, "link A-B is down"}},
+      {17, BetterPath{1, "A ab--ba B"}},
   };
 }
 
@@ -107,7 +112,14 @@ TEST(ControlCodec, PacketsHaveTheseBytes) {
             "08000000"
             "0900000000000000"
             "0100"
-            "0a0031302e302e302e313a32");
+            "0a0031302e302e302e313a32"
+            "000102030405060708090a0b0c0d0e0f"
+            "0100"
+            "0100"
+            "0100000000000000"
+            "0200000000000000"
+            "02006162"
+            "02006261");
   EXPECT_EQ(Hex(Encode(all[4])),
             "6e524c43"
             "0500"
@@ -118,7 +130,7 @@ TEST(ControlCodec, PacketsHaveTheseBytes) {
             "0700"
             "0000"
             "0700000000000000"
-            "0200"
+            "0300"
             "0000"
             "0700000000000000"
             "010042"
@@ -144,7 +156,7 @@ TEST(ControlCodec, PacketsHaveTheseBytes) {
             "0900000000000000"
             "1e000000"
             "6e524c59"
-            "0300"
+            "0400"
             "0300"
             "12000000"
             "0500000000000000"

@@ -72,9 +72,12 @@ TEST(CancelRegion, WaitsForAThreadThatIsPlacingData) {
   auto circuit = [&](std::unique_ptr<transport::Hop> hop) {
     return std::make_unique<circuit::Circuit>(std::move(hop), CircuitName{}, "A B", counters);
   };
-  stream::SendStream sender(circuit(transport::AdoptSocket(fds[0])), fake::Options(), counters, fake::kEager);
-  stream::RecvStream receiver(circuit(std::make_unique<SlowHop>(transport::AdoptSocket(fds[1]), in, gate)),
-                              fake::Options(), counters, fake::kEager);
+  const auto sending =
+      fake::MakeSender(circuit(transport::AdoptSocket(fds[0])), fake::Options(), counters, fake::kEager);
+  const auto receiving =
+      fake::MakeReceiver(circuit(std::make_unique<SlowHop>(transport::AdoptSocket(fds[1]), in, gate)), fake::Options(),
+                         counters, fake::kEager);
+  stream::Stream &sender = *sending, &receiver = *receiving;
   auto* recv = fake::StreamPair::Post(receiver, in.data(), in.size(), false, &region);
   auto* send = fake::StreamPair::Post(sender, out.data(), out.size());
   std::thread driver([&] {  // as the service thread would

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <random>
+#include <type_traits>
 
 #include "base/fd.h"
 #include "fake/stream_pair.h"
@@ -20,7 +21,11 @@ struct Victim {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) std::abort();
     auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(fds[0]), CircuitName{}, "A B", counters);
-    stream = std::make_unique<StreamType>(std::move(circuit), fake::Options(), counters, fake::kEager);
+    if constexpr (std::is_same_v<StreamType, stream::SendStream>) {
+      stream = fake::MakeSender(std::move(circuit), fake::Options(), counters, fake::kEager);
+    } else {
+      stream = fake::MakeReceiver(std::move(circuit), fake::Options(), counters, fake::kEager);
+    }
     peer = Fd(fds[1]);
   }
   void Say(const FrameHeader& h, std::span<const std::byte> payload = {}) {
@@ -37,7 +42,7 @@ struct Victim {
     return posted ? "" : posted.error().what;
   }
   Counters counters;
-  std::unique_ptr<StreamType> stream;
+  std::shared_ptr<StreamType> stream;
   Fd peer;
 };
 

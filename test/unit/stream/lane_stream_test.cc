@@ -5,8 +5,6 @@
 
 #include "fake/lane_pair.h"
 #include "fake/stream_pair.h"
-#include "stream/lane_recv_stream.h"
-#include "stream/lane_send_stream.h"
 
 namespace relay::stream::lane_stream {
 namespace {
@@ -24,8 +22,8 @@ struct Pair {
       return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0, 0}, "A ab--ba B",
                                                 counters);
     };
-    sender = std::make_shared<LaneSendStream>(circuit(fds[0]), std::move(lanes.sender), fake::Options(), counters);
-    receiver = std::make_shared<LaneRecvStream>(circuit(fds[1]), std::move(lanes.receiver), fake::Options(), counters);
+    sender = fake::MakeSender(circuit(fds[0]), std::move(lanes.sender), fake::Options(), counters);
+    receiver = fake::MakeReceiver(circuit(fds[1]), std::move(lanes.receiver), fake::Options(), counters);
   }
   static Request* Post(Stream& stream, Registered& memory, size_t size, const void* region = nullptr) {
     const auto b = memory.buffer(size);
@@ -53,8 +51,8 @@ struct Pair {
 
   Counters counters;
   fake::DirectLanes lanes;
-  std::shared_ptr<LaneSendStream> sender;
-  std::shared_ptr<LaneRecvStream> receiver;
+  std::shared_ptr<SendStream> sender;
+  std::shared_ptr<RecvStream> receiver;
   Stream::Attention sender_left, receiver_left;
 };
 

@@ -45,11 +45,9 @@ bool HopWritesIntoTheBuffer(size_t size, bool in_order) {
   auto circuit = [&](std::unique_ptr<transport::Hop> hop) {
     return std::make_unique<circuit::Circuit>(std::move(hop), CircuitName{}, "A B", counters);
   };
-  auto sender = std::make_shared<stream::SendStream>(circuit(transport::AdoptSocket(fds[0])), fake::Options(), counters,
-                                                     fake::kEager);
-  auto receiver =
-      std::make_shared<stream::RecvStream>(circuit(std::make_unique<RecordingHop>(transport::AdoptSocket(fds[1]), in)),
-                                           fake::Options(), counters, fake::kEager);
+  auto sender = fake::MakeSender(circuit(transport::AdoptSocket(fds[0])), fake::Options(), counters, fake::kEager);
+  auto receiver = fake::MakeReceiver(circuit(std::make_unique<RecordingHop>(transport::AdoptSocket(fds[1]), in)),
+                                     fake::Options(), counters, fake::kEager);
   auto* recv = fake::StreamPair::Post(*receiver, in.data(), in.size(), in_order);
   auto* send = fake::StreamPair::Post(*sender, out.data(), out.size());
   for (int i = 0; i < 100000 && !fake::StreamPair::Done(recv); ++i) (void)fake::StreamPair::Done(send);

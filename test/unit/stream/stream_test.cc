@@ -240,7 +240,7 @@ TEST(Stream, AfterThePeersCloseTheFirstPostIsToldWhy) {
   std::byte data{};
   auto first = pair.sender->Post({&data, 1, nullptr}, false), again = pair.sender->Post({&data, 1, nullptr}, false);
   ASSERT_TRUE(!first && !again);
-  EXPECT_EQ(first.error().what, "connection with peer: the peer has closed it");
+  EXPECT_EQ(first.error().what, "connection with peer over A ab--ba B: the peer has closed it");
   EXPECT_TRUE(!first.error().told && again.error().told);
 }
 

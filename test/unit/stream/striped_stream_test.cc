@@ -5,8 +5,6 @@
 
 #include "fake/stream_pair.h"
 #include "fake/striped_pair.h"
-#include "stream/lane_recv_stream.h"
-#include "stream/lane_send_stream.h"
 
 namespace relay::stream::striped_stream {
 namespace {
@@ -23,8 +21,8 @@ struct Pair {
       return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0, 0}, "A ab--ba B",
                                                 counters);
     };
-    sender = std::make_shared<LaneSendStream>(circuit(fds[0]), std::move(lanes.sender), fake::Options(), counters);
-    receiver = std::make_shared<LaneRecvStream>(circuit(fds[1]), std::move(lanes.receiver), fake::Options(), counters);
+    sender = fake::MakeSender(circuit(fds[0]), std::move(lanes.sender), fake::Options(), counters);
+    receiver = fake::MakeReceiver(circuit(fds[1]), std::move(lanes.receiver), fake::Options(), counters);
   }
   static Request* Post(Stream& stream, RegisteredOnAll& memory, size_t size) {
     const auto b = memory.buffer(size);
@@ -52,8 +50,8 @@ struct Pair {
 
   Counters counters;
   fake::StripedLanes lanes;
-  std::shared_ptr<LaneSendStream> sender;
-  std::shared_ptr<LaneRecvStream> receiver;
+  std::shared_ptr<SendStream> sender;
+  std::shared_ptr<RecvStream> receiver;
 };
 
 TEST(StripedStream, MessagesOfEverySizeArriveOverAllLinks) {

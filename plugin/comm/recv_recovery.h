@@ -1,0 +1,37 @@
+// Keeps a receiving end on a circuit: takes the one that the sending end opens in place of the last, and asks whether
+// that end still lives while nothing comes.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/arrival.h"
+#include "comm/inquiry.h"
+#include "stream/recovery.h"
+
+namespace relay::comm {
+
+class RecvRecovery final : public stream::Recovery {
+ public:
+  // `first`: the circuit that `receiver`, which outlives this, is on. `token`: its own.
+  RecvRecovery(const CircuitTools& tools, stream::RecvStream& receiver, const Token& token, const Arrival& first);
+  ~RecvRecovery() override { Release(); }
+
+  void Tend(TimePoint now, const Need& need) override;
+
+ private:
+  void Take(control::Received received);
+  void Ask(TimePoint now, const Need& need);
+  void Watch(const std::vector<RouteHop>& route);
+  void Release();
+
+  const CircuitTools tools_;
+  stream::RecvStream& receiver_;
+  const Token token_;
+  const CircuitName first_;
+  const NodeId source_;
+  bool released_ = false;
+  std::unique_ptr<Inquiry> inquiry_;  // null: the sending end cannot be asked for
+};
+
+}  // namespace relay::comm

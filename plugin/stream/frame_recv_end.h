@@ -1,0 +1,31 @@
+// The receiving end of a circuit whose socket carries the messages: announces posted receives (CTS), acknowledges
+// messages that are whole.
+#pragma once
+#include "stream/circuit_end.h"
+#include "stream/inbox.h"
+
+namespace relay::stream {
+
+class FrameRecvEnd final : public CircuitEnd {
+ public:
+  FrameRecvEnd(Requests& requests, Inbox& inbox)
+      : requests_(requests),
+        inbox_(inbox),
+        cts_sent_(inbox.receipts().placed()),
+        acknowledged_(inbox.receipts().placed()) {}
+
+  bool Push(circuit::Circuit& circuit) override;
+  Status OnFrame(const FrameHeader& header, bool pending) override;
+  std::span<std::byte> Space() override { return inbox_.Space(); }
+  void OnSpaceFilled(size_t bytes) override { inbox_.OnSpaceFilled(bytes); }
+  Status OnFrameEnd(const FrameHeader& header) override { return inbox_.OnDataEnd(header); }
+  void Fence() override { inbox_.BreakOff(); }
+
+ private:
+  Requests& requests_;
+  Inbox& inbox_;
+  uint64_t cts_sent_;  // messages below need no CTS any more
+  uint64_t acknowledged_;
+};
+
+}  // namespace relay::stream

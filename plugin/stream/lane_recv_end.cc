@@ -1,0 +1,31 @@
+#include "stream/lane_recv_end.h"
+
+namespace relay::stream {
+
+Status LaneRecvEnd::TakeWhole() {
+  while (true) {
+    auto size = lane_->NextWhole();
+    if (!size) return tl::unexpected(std::move(size).error());
+    if (!*size) return {};
+    RELAY_TRY(inbox_.OnLane(**size));
+  }
+}
+
+Status LaneRecvEnd::DriveLane() {
+  RELAY_TRY(TakeWhole());
+  while (heard() && announced_ < requests_.posted()) {
+    const Request& request = requests_.Of(announced_);
+    auto room = lane_->Announce({request.data, request.size, request.keys});
+    if (!room) return tl::unexpected(std::move(room).error());
+    if (!*room) break;
+    ++announced_;
+  }
+  return lane_->Ring();
+}
+
+// What the sender's device has been told is whole, this side must know to be whole, too.
+void LaneRecvEnd::Fence() {
+  if (lane_->Fence()) (void)TakeWhole();
+}
+
+}  // namespace relay::stream

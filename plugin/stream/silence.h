@@ -1,0 +1,79 @@
+// When an end of a connection asks for a sign of life, doubts its circuit, and gives up. Judged by what has changed
+// since the last look, so that no clock is read while data moves. Pure.
+#pragma once
+#include <algorithm>
+
+#include "base/clock.h"
+
+namespace relay::stream {
+
+class Silence {
+ public:
+  // `recover_timeout`: how long what is waited for may take without a sign of life.
+  explicit Silence(Duration recover_timeout)
+      : recover_(recover_timeout),
+        ask_after_(std::min<Duration>(recover_timeout / 4, std::chrono::seconds(1))),
+        doubt_after_(std::min<Duration>(recover_timeout / 2, std::chrono::seconds(3))) {}
+
+  struct Facts {
+    bool circuit = false;   // there is one
+    bool waiting = false;   // something is outstanding
+    uint64_t moved = 0;     // grows with what the circuit takes or brings
+    uint64_t received = 0;  // grows with what it brings
+  };
+  struct Verdict {
+    bool ping = false;   // ask the other end
+    bool doubt = false;  // the circuit may be dead: look for another
+    bool over = false;   // it has taken too long
+    bool soon = false;   // look again in a moment
+  };
+
+  Verdict Judge(TimePoint now, const Facts& facts) {
+    Look(now, facts);
+    Verdict verdict;
+    verdict.over = facts.waiting && now - last_sign_ > recover_;
+    verdict.soon = warned_ || (!facts.circuit && facts.waiting);
+    if (!facts.circuit) return verdict;
+    const bool silent = facts.waiting && now - last_sign_ > ask_after_;
+    if (fresh_ || (silent && now - last_ping_ > ask_after_)) {
+      verdict.ping = true;
+      last_ping_ = now;
+    }
+    fresh_ = false;
+    verdict.doubt = (facts.waiting && now - last_sign_ > doubt_after_) || (warned_ && now - warned_at_ > kProofTime);
+    return verdict;
+  }
+
+  // Somebody says that a link of the circuit is gone: it has to prove that it is not.
+  void Warn() { fresh_ = warned_ = unstamped_ = true; }
+  // The other end lives, whatever its circuit does.
+  void Alive() { alive_ = true; }
+
+ private:
+  // A round trip, with processes that wait for a core at every node of it.
+  static constexpr Duration kProofTime = std::chrono::milliseconds(200);
+
+  void Look(TimePoint now, const Facts& facts) {
+    if (unstamped_) {
+      warned_at_ = now;
+      received_when_warned_ = facts.received;
+      unstamped_ = false;
+    }
+    const bool other = facts.circuit != circuit_;
+    if (other || facts.received != received_when_warned_) warned_ = false;
+    if (other) fresh_ = false;
+    if (other || facts.moved != moved_ || (facts.waiting && !waiting_) || alive_) last_sign_ = last_ping_ = now;
+    circuit_ = facts.circuit;
+    waiting_ = facts.waiting;
+    moved_ = facts.moved;
+    alive_ = false;
+  }
+
+  const Duration recover_, ask_after_, doubt_after_;
+  bool circuit_ = false, waiting_ = false, alive_ = false;
+  bool warned_ = false, fresh_ = false, unstamped_ = false;
+  uint64_t moved_ = 0, received_when_warned_ = 0;
+  TimePoint last_sign_{}, last_ping_{}, warned_at_{};
+};
+
+}  // namespace relay::stream
