@@ -126,6 +126,7 @@ Result<size_t> Circuit::Fill(std::span<const iovec> pieces) {
 Status Circuit::Verify() {
   if (!verifies_ || sum_ == told_sum_) return {};
   Add(counters_.checksum_errors);
+  broken_ = true;
   return Fail(
       ErrorCode::kRemote,
       "a frame has arrived with other bytes than were sent: a NIC, its memory or a cable on the way flips bits");
