@@ -15,9 +15,7 @@ Result<stream::Request*> Comm::Post(void* data, size_t size, MemoryRegion* regio
     return Fail(ErrorCode::kUsage, "a message of " + std::to_string(size) + " bytes is above the limit of " +
                                        std::to_string(kMaxMessageBytes));
   }
-  return stream_->Post(
-      {.data = static_cast<std::byte*>(data), .size = size, .region = region, .keys = registrations_->KeysOf(region)},
-      in_order);
+  return stream_->Post({.data = static_cast<std::byte*>(data), .size = size, .region = region}, in_order);
 }
 
 }  // namespace relay::comm

@@ -181,19 +181,24 @@ Result<Comm*> Context::TakeOutcome(Attempt& attempt) {
               "no connection from " + welcome().node_name + " to " + attempt.node_name + ": " + refused.sentence);
 }
 
-Comm* Context::AddComm(Comm::Kind kind, std::shared_ptr<stream::Stream> stream, Devices devices,
-                       std::unique_ptr<stream::Recovery> recovery) {
+// The service does not know its stream yet.
+Comm* Context::AddComm(Comm::Kind kind, std::shared_ptr<stream::Stream> stream, Devices devices) {
   stream->set_service(&service_);
-  service_.Add(stream, std::move(recovery));
   comms_.push_back(std::make_unique<Comm>(kind, *this, std::move(stream), std::move(devices), knobs_.hop_timeout));
-  return comms_.back().get();
+  Comm* comm = comms_.back().get();
+  comm->stream().set_keys(
+      [registrations = comm->registrations()](const void* region) { return registrations->KeysOf(region); });
+  return comm;
 }
 
 Comm* Context::MakeSendComm(Attempt& attempt, Opening::Opened opened) {
   auto sender = std::make_shared<stream::SendStream>(OptionsFor(attempt.node_name), counters_);
   sender->Adopt(std::move(opened.circuit));
-  auto recovery = std::make_unique<SendRecovery>(Tools(), *sender, attempt.connect, attempt.node_name, opened.route);
-  return AddComm(Comm::Kind::kSend, std::move(sender), std::move(opened.devices), std::move(recovery));
+  Comm* comm = AddComm(Comm::Kind::kSend, sender, std::move(opened.devices));
+  auto recovery = std::make_unique<SendRecovery>(Tools(), *sender, comm->registrations(), attempt.connect,
+                                                 attempt.node_name, std::move(opened.route));
+  service_.Add(std::move(sender), std::move(recovery));
+  return comm;
 }
 
 Result<Comm*> Context::Accept(ListenComm& listen) {
@@ -208,9 +213,11 @@ Comm* Context::MakeRecvComm(ListenComm& listen, control::Received received) {
   listen.accepted = true;
   link_.Expect(listen.token, arrival.name.connection, arrival.name.epoch);
   auto receiver = std::make_shared<stream::RecvStream>(OptionsFor(arrival.source_name), counters_, knobs_.eager);
-  auto recovery = std::make_unique<RecvRecovery>(Tools(), *receiver, listen.token, arrival);
   receiver->Adopt(std::move(arrival.circuit));
-  return AddComm(Comm::Kind::kRecv, std::move(receiver), std::move(arrival.devices), std::move(recovery));
+  Comm* comm = AddComm(Comm::Kind::kRecv, receiver, std::move(arrival.devices));
+  auto recovery = std::make_unique<RecvRecovery>(Tools(), *receiver, comm->registrations(), listen.token, arrival);
+  service_.Add(std::move(receiver), std::move(recovery));
+  return comm;
 }
 
 // NCCL has exchanged the handle before it asks, so the peer is on its way; a peer that never comes must not hang us.

@@ -60,8 +60,7 @@ class Context {
   Comm* MakeSendComm(Attempt& attempt, Opening::Opened opened);
   Comm* MakeRecvComm(ListenComm& listen, control::Received received);
   Status JudgeAccept(ListenComm& listen);
-  Comm* AddComm(Comm::Kind kind, std::shared_ptr<stream::Stream> stream, Devices devices,
-                std::unique_ptr<stream::Recovery> recovery);
+  Comm* AddComm(Comm::Kind kind, std::shared_ptr<stream::Stream> stream, Devices devices);
   CircuitTools Tools() { return {link_, knobs_, counters_, aloud_}; }
   stream::StreamOptions OptionsFor(std::string peer) const;
   void AwaitPeers();

@@ -18,9 +18,14 @@ bool IsDead(int socket) {
 
 }  // namespace
 
-RecvRecovery::RecvRecovery(const CircuitTools& tools, stream::RecvStream& receiver, const Token& token,
-                           const Arrival& first)
-    : tools_(tools), receiver_(receiver), token_(token), first_(first.name), source_(first.source) {
+RecvRecovery::RecvRecovery(const CircuitTools& tools, stream::RecvStream& receiver,
+                           std::shared_ptr<Registrations> registrations, const Token& token, const Arrival& first)
+    : tools_(tools),
+      receiver_(receiver),
+      registrations_(std::move(registrations)),
+      token_(token),
+      first_(first.name),
+      source_(first.source) {
   if (first.source_token != Token{}) {
     inquiry_ = std::make_unique<Inquiry>(
         tools_.link, control::Connect{.node = source_, .token = first.source_token, .name = first_});
@@ -50,10 +55,16 @@ void RecvRecovery::Take(control::Received received) {
   if (IsDead(received.fd.get())) return;
   receiver_.Fence();
   Arrival arrival = MakeArrival(tools_, std::move(received));
+  if (Status prepared = registrations_->Prepare(arrival.devices); !prepared) {
+    // Nobody answers: the sending end tries again.
+    return receiver_.NoteTrouble("path " + arrival.circuit.circuit->path() + ": " + prepared.error().what);
+  }
   RELAY_INFO("connection with %s goes on over %s", arrival.source_name.c_str(),
              arrival.circuit.circuit->path().c_str());
   Add(tools_.counters.circuits_resumed);
+  arrival.circuit.on_taken = [this] { registrations_->Move(); };
   receiver_.Adopt(std::move(arrival.circuit));
+  registrations_->DropFormer();
   Watch(arrival.route);
 }
 

@@ -7,6 +7,7 @@
 
 #include "comm/arrival.h"
 #include "comm/inquiry.h"
+#include "comm/registrations.h"
 #include "stream/recovery.h"
 
 namespace relay::comm {
@@ -14,7 +15,8 @@ namespace relay::comm {
 class RecvRecovery final : public stream::Recovery {
  public:
   // `first`: the circuit that `receiver`, which outlives this, is on. `token`: its own.
-  RecvRecovery(const CircuitTools& tools, stream::RecvStream& receiver, const Token& token, const Arrival& first);
+  RecvRecovery(const CircuitTools& tools, stream::RecvStream& receiver, std::shared_ptr<Registrations> registrations,
+               const Token& token, const Arrival& first);
   ~RecvRecovery() override { Release(); }
 
   void Tend(TimePoint now, const Need& need) override;
@@ -27,6 +29,7 @@ class RecvRecovery final : public stream::Recovery {
 
   const CircuitTools tools_;
   stream::RecvStream& receiver_;
+  const std::shared_ptr<Registrations> registrations_;
   const Token token_;
   const CircuitName first_;
   const NodeId source_;

@@ -71,7 +71,8 @@ class Registrations {
   //
   // Every region is registered on these devices too; on a device that is among the present ones it is the same
   // registration. May take as long as registering does. The present devices stay, and KeysOf with them. An error, with
-  // its sentence, leaves everything as it was. In place of an earlier Prepare; the former devices are dropped.
+  // its sentence, leaves everything as it was. In place of an earlier Prepare; the former devices are dropped. Of a
+  // comm that is closed nothing has to move.
   Status Prepare(Devices devices);
   // They are the present ones from now on: to be called under the connection's lock, together with the lane's change.
   // Short, but for a registration that is under way. Nothing where nothing was prepared.

@@ -4,10 +4,12 @@
 
 namespace relay::comm {
 
-SendRecovery::SendRecovery(const CircuitTools& tools, stream::SendStream& sender, control::Connect connect,
+SendRecovery::SendRecovery(const CircuitTools& tools, stream::SendStream& sender,
+                           std::shared_ptr<Registrations> registrations, control::Connect connect,
                            std::string node_name, std::vector<RouteHop> route)
     : tools_(tools),
       sender_(sender),
+      registrations_(std::move(registrations)),
       connect_(std::move(connect)),
       node_name_(std::move(node_name)),
       route_(std::move(route)),
@@ -60,13 +62,18 @@ void SendRecovery::TakeOpened(TimePoint) {
 }
 
 void SendRecovery::Adopt(Opening::Opened opened) {
+  if (Status prepared = registrations_->Prepare(opened.devices); !prepared) {
+    return sender_.NoteTrouble("path " + opened.path + ": " + prepared.error().what);
+  }
   RELAY_INFO("connection with %s goes on over %s", node_name_.c_str(), opened.path.c_str());
   Add(tools_.counters.circuits_resumed);
   route_ = std::move(opened.route);
   unanswered_ = false;
   pace_.Reset();
   inquiry_.Stop();
+  opened.circuit.on_taken = [this] { registrations_->Move(); };
   sender_.Adopt(std::move(opened.circuit));
+  registrations_->DropFormer();
   Watch();
 }
 

@@ -7,6 +7,7 @@
 
 #include "comm/inquiry.h"
 #include "comm/opening.h"
+#include "comm/registrations.h"
 #include "stream/recovery.h"
 
 namespace relay::comm {
@@ -14,8 +15,8 @@ namespace relay::comm {
 class SendRecovery final : public stream::Recovery {
  public:
   // `connect`: what opened the first circuit; `route`: its links. `sender` outlives this.
-  SendRecovery(const CircuitTools& tools, stream::SendStream& sender, control::Connect connect, std::string node_name,
-               std::vector<RouteHop> route);
+  SendRecovery(const CircuitTools& tools, stream::SendStream& sender, std::shared_ptr<Registrations> registrations,
+               control::Connect connect, std::string node_name, std::vector<RouteHop> route);
   ~SendRecovery() override { Release(); }
 
   void Tend(TimePoint now, const Need& need) override;
@@ -31,6 +32,7 @@ class SendRecovery final : public stream::Recovery {
 
   const CircuitTools tools_;
   stream::SendStream& sender_;
+  const std::shared_ptr<Registrations> registrations_;
   control::Connect connect_;  // of the newest attempt
   const std::string node_name_;
   std::vector<RouteHop> route_;  // of the present circuit, or of the last

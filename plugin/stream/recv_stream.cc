@@ -30,7 +30,7 @@ void RecvStream::Adopt(RecvCircuit arrived) {
     end = std::make_unique<FrameRecvEnd>(requests(), inbox_);
   }
   std::string over = arrived.circuit->path();
-  Take(std::move(arrived.circuit), std::move(end), {std::move(over), std::move(arrived.near_link)}, arrived.keys);
+  Take(std::move(arrived.circuit), std::move(end), {std::move(over), std::move(arrived.near_link)}, arrived.on_taken);
 }
 
 }  // namespace relay::stream

@@ -10,7 +10,7 @@ struct RecvCircuit {
   std::unique_ptr<circuit::Circuit> circuit;
   std::unique_ptr<transport::RecvLane> lane{};  // null: the socket carries the messages
   std::string near_link{};
-  KeysOf keys{};  // null: no request was posted before
+  OnTaken on_taken{};
 };
 
 class RecvStream final : public Stream {

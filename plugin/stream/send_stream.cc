@@ -18,7 +18,7 @@ void SendStream::Adopt(SendCircuit opened) {
   }
   const bool by_device = end->lane() != nullptr;
   std::string over = opened.circuit->path();
-  Take(std::move(opened.circuit), std::move(end), {std::move(over), std::move(opened.near_link)}, opened.keys);
+  Take(std::move(opened.circuit), std::move(end), {std::move(over), std::move(opened.near_link)}, opened.on_taken);
   // The receiver hears that the lane is connected on this side too, and may write into it from then on.
   if (by_device) SayReady();
 }

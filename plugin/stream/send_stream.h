@@ -11,7 +11,7 @@ struct SendCircuit {
   std::unique_ptr<transport::SendLane> lane{};  // null: the socket carries the messages
   uint64_t eager_bytes = 0;                     // what the receiver's offer allows, see circuit::Offer
   std::string near_link{};
-  KeysOf keys{};  // null: no request was posted before
+  OnTaken on_taken{};
 };
 
 class SendStream final : public Stream {

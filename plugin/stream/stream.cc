@@ -48,6 +48,7 @@ Result<Request*> Stream::Post(const Buffer& buffer, bool in_order) {
   RELAY_TRY(CheckOpen());
   Request* request = requests_.Post(buffer, in_order);
   if (request == nullptr) return nullptr;
+  if (keys_of_) request->keys = keys_of_(request->region);
   Enter();
   if (Status s = OnPosted(*request); !s) {
     Break(std::move(s).error());
@@ -130,12 +131,13 @@ void Stream::Lose(Error error) {
 }
 
 void Stream::Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<CircuitEnd> end, Place place,
-                  const KeysOf& keys) {
+                  const OnTaken& on_taken) {
   circuit_ = std::move(circuit);
   end_ = std::move(end);
   place_ = std::move(place);
-  for (uint64_t m = requests_.finished(); keys && m != requests_.posted(); ++m) {
-    requests_.Of(m).keys = keys(requests_.Of(m).region);
+  if (on_taken) on_taken();
+  for (uint64_t m = requests_.finished(); keys_of_ && m != requests_.posted(); ++m) {
+    requests_.Of(m).keys = keys_of_(requests_.Of(m).region);
   }
   const bool fruitless = requests_.outstanding() && requests_.finished() == finished_before_;
   fruitless_ = fruitless ? fruitless_ + 1 : 0;

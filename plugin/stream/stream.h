@@ -33,8 +33,10 @@ struct StreamOptions {
   Duration linger{};           // a remnant's deadline
 };
 
-// What a later circuit's devices call the memory of a request that was posted before.
+// What the devices of the present circuit call the memory of a region. Called under the stream's lock.
 using KeysOf = std::function<transport::StripeKeys(const void* region)>;
+// Called under the stream's lock when the circuit before is gone and its successor has taken its place.
+using OnTaken = std::function<void()>;
 
 class Stream : protected circuit::FrameSink {
  public:
@@ -57,6 +59,8 @@ class Stream : protected circuit::FrameSink {
 
   // For whoever recovers it, on the service thread ------------------------------------------------------------------
   void set_recovers(bool recovers) { recovers_ = recovers; }
+  // Before the first request. Without, a buffer's keys are those that Post was given.
+  void set_keys(KeysOf keys) { keys_of_ = std::move(keys); }
   // A link of the present circuit is said to be gone, in this sentence.
   void Warn(const std::string& sentence);
   // Why there is no other circuit yet.
@@ -117,7 +121,8 @@ class Stream : protected circuit::FrameSink {
     std::string over, near_link;
   };
   void Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<CircuitEnd> end, Place place,
-            const KeysOf& keys);
+
+            const OnTaken& on_taken);
   // Under the lock: nothing comes over the present circuit any more.
   void Drop();
   bool failed() const { return failure_.has_value(); }
@@ -167,6 +172,7 @@ class Stream : protected circuit::FrameSink {
   Counters& counters_;
   Service* service_ = nullptr;
   bool recovers_ = false;
+  KeysOf keys_of_;
   std::atomic<uint64_t> calls_{0};
 
   Requests requests_;
