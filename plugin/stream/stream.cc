@@ -208,10 +208,10 @@ void Stream::Break(Error error) {
 
 void Stream::Warn(const std::string& sentence) {
   const Turn turn(*this);
+  warning_ = sentence;
   if (!circuit_) return;
   RELAY_INFO("%s: %s", Peer().c_str(), sentence.c_str());
   silence_.Warn();
-  warning_ = sentence;
 }
 
 void Stream::NoteTrouble(std::string sentence) {

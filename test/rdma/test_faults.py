@@ -44,6 +44,17 @@ def test_a_killed_rank_is_told_at_once(relay_lab):
     run.says("A", "C")
 
 
+def test_a_cut_cable_of_a_ring_costs_a_moment(relay_lab):
+    """The messages between its two ends go round by the other nodes, by their devices, and what was missing is sent again."""
+    perf = "all_reduce -b 256K -e 256K -n 400 -w 0 -c 40 --channels 1 --timeout 60 --json"
+    first = SENT.format(device="rxe_ab/1") + FLOWING.format(relay=relay_lab.relay, arguments=perf)
+    run = relay_lab.run("ring:4", f"A: {first}", *[f"{node}: exec {relay_lab.relay} perf {perf}" for node in "BCD"],
+                        env={"NCCL_DEBUG": "INFO"}, faults=["cut A-B@flowing"]).ok()
+    assert json.loads(run.says("A", '{"'))["out_of_bounds"] == 0, run.text()
+    run.says("A", "connection with B goes on over A", "D", "C")
+    run.says("A", "connected to B: path A ad--da D dc--cd C cb--bc B, rxe_ad")
+
+
 @pytest.mark.long
 def test_a_silence_of_a_moment_costs_a_moment(relay_lab):
     """Shorter than the devices' patience: they send again by themselves."""
