@@ -18,6 +18,7 @@
   C(rdma_bytes_sent,       "payload bytes that devices wrote into receivers' memory") \
   C(rdma_bytes_received,   "payload bytes that senders' devices wrote into buffers here") \
   C(placed_bytes,          "bytes copied from a private buffer to the posted one")   \
+  C(checksum_errors,       "DATA frames whose checksum was wrong: replayed")         \
   C(circuits_lost,         "circuits that broke under a connection that looked for another") \
   C(circuits_resumed,      "circuits that took the place of another")                \
   C(duplicates_dropped,    "DATA frames that brought what was there already")        \
