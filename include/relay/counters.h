@@ -18,6 +18,7 @@
   C(rdma_bytes_sent,       "payload bytes that devices wrote into receivers' memory") \
   C(rdma_bytes_received,   "payload bytes that senders' devices wrote into buffers here") \
   C(placed_bytes,          "bytes copied from a private buffer to the posted one")   \
+  C(checksum_errors,       "DATA frames whose checksum was wrong: replayed")         \
   C(circuits_lost,         "circuits that broke under a connection that looked for another") \
   C(circuits_resumed,      "circuits that took the place of another")                \
   C(duplicates_dropped,    "DATA frames that brought what was there already")        \
@@ -47,6 +48,9 @@
   C(setup_refused_bytes,   "calls refused: bytes that no agent sends")               \
   C(opens_refused_token,   "OPENs refused: nobody here listens with their token")    \
   C(opens_refused_route,   "OPENs refused: their route is not in the fabric, or they came over another link") \
+  C(inquiries,             "answers whether a process of this node lives")             \
+  C(links_lost_told,       "times that a process heard of a lost link of a circuit of its own") \
+  C(better_paths_told,     "times that a process heard of a better path for a circuit of its own") \
   C(link_state_forged,     "link state refused: without proof of the fabric's key")  \
   C(link_state_sent,       "link-state messages sent to neighbours")                 \
   C(link_state_received,   "link-state messages received from neighbours")

@@ -35,7 +35,10 @@ inline constexpr size_t kFrameHeaderBytes = 48;
 inline constexpr uint64_t kMaxMessageBytes = uint64_t{1} << 30;
 
 enum class FrameType : uint8_t { kData = 1, kCts = 2, kAck = 3, kCredit = 4, kResume = 5, kClose = 6, kPing = 7 };
+// kChecksummed, of DATA alone: `checksum` is the CRC-32C of the payload, of which there are kMaxChecksummedBytes at most, so
+// that all of it fits where it is looked at before a byte reaches a place that somebody polls.
 enum FrameFlags : uint16_t { kPartEnd = 1, kChecksummed = 2 };
+inline constexpr uint64_t kMaxChecksummedBytes = 65536;
 enum class CloseReason : uint64_t { kDone = 0, kAborted = 1 };
 
 struct FrameHeader {

@@ -37,6 +37,8 @@
     "payload bytes of one frame, a multiple of 128")                                \
   K(eager,           Bytes,   "16K",   0,    65536,    "NCCL_RELAY_EAGER",           \
     "largest message sent before its receive is posted")                            \
+  K(checksum,        Count,   "0",     0,    1,        "NCCL_RELAY_CHECKSUM",        \
+    "1: every frame of payload carries a checksum, and what arrives wrong is sent again; no RDMA then, and no GPU memory") \
   K(rdma,            Text,    "auto",  0,    4,        "NCCL_RELAY_RDMA",            \
     "auto: RDMA over the ports that a verbs device is behind; off: TCP alone")      \
   K(gdr,             Text,    "auto",  0,    4,        "NCCL_RELAY_GDR",             \

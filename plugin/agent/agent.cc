@@ -77,6 +77,7 @@ Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
                 [this](ClientId id) { OnGone(id); }}),
       relay_(loop, counters_, MakeSlotBudget(options_)),
       flows_(loop.clock()),
+      log_(loop.clock()),
       services_{loop_,
                 node_,
                 paths_,
@@ -86,11 +87,13 @@ Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
                 clients_,
                 relay_,
                 flows_,
+                history_,
                 [this](NodeId node, const std::vector<SocketAddress>& addresses) {
                   if (live_) live_->Probe(node, addresses);
                 },
                 [this](NodeId node) { return WhyNotFound(node); }},
       desk_(services_),
+      watch_(services_, options_.hold_down),
       acceptor_(loop, node_.hop,
                 [this](const std::string& interface, transport::tcp::Accepted call) {
                   desk_.Accepted(interface, std::move(call));
@@ -122,6 +125,7 @@ relay::Status Agent::StartDeclared() {
     }
   }
   LookUpVerbs(node_, paths_);
+  WatchDeclaredPorts();
   return acceptor_.Listen(doors);
 }
 
@@ -131,7 +135,9 @@ relay::Status Agent::StartDiscovered() {
     // Before that, StartDiscovered itself listens.
     if (live_) (void)acceptor_.Follow(live_->Doors());
   };
-  hooks.fabric = [this](const fabric::Fabric& before) { paths_.Changed(before, node_.fabric); };
+  hooks.fabric = [this](const fabric::Fabric& before) { OnFabric(before); };
+  hooks.link_up = [this](const SessionFacts& facts) { OnLinkUp(facts); };
+  hooks.link_down = [this](const SessionFacts& facts, const Loss& loss) { OnLinkDown(facts, loss); };
   hooks.answer = [this](const std::string& question) {
     return question == "flows" ? FlowsJson(kMostSurveyed) : std::string();
   };
@@ -139,6 +145,79 @@ relay::Status Agent::StartDiscovered() {
   RELAY_TRY(live);
   live_ = std::move(*live);
   return acceptor_.Follow(live_->Doors());
+}
+
+void Agent::OnFabric(const fabric::Fabric& before) {
+  paths_.Changed(before, node_.fabric);
+  const fabric::FabricChange change = fabric::Compare(before, node_.fabric);
+  for (size_t link : change.added_links) history_.Forget(fabric::NameOf(node_.fabric, link));
+  std::vector<fabric::LinkName> lost;
+  for (size_t link = 0; link < before.links.size(); ++link) {
+    if (change.links[link] != fabric::FabricChange::kGone) continue;
+    lost.push_back(fabric::NameOf(before, link));
+    // What this node saw itself says more.
+    if (history_.Find(lost.back()) != nullptr) continue;
+    const std::string who = live_ ? live_->WhoDropped(lost.back()) : "";
+    history_.Note(lost.back(), {fabric::LinkText(before, link), who, loop_.clock().Now()});
+  }
+  std::sort(lost.begin(), lost.end());
+  watch_.LinksLost(lost);
+  watch_.PathsChanged();
+  desk_.FabricChanged();
+}
+
+void Agent::OnLinkUp(const SessionFacts& facts) {
+  history_.Forget(fabric::NameOf(RouteHop{node_.node().id, facts.far.node, facts.near_port, facts.far.port}));
+}
+
+// Where bytes cannot cross the link any more, its circuits end now. Where only the agent at its other end has gone or
+// is stopped, they may have ends that live.
+void Agent::OnLinkDown(const SessionFacts& facts, const Loss& loss) {
+  const RouteHop hop{node_.node().id, facts.far.node, facts.near_port, facts.far.port};
+  const auto link = fabric::FindLink(node_.fabric, hop);
+  const bool known = fabric::FindNode(node_.fabric, facts.far.node).has_value();
+  const std::string named = known ? node_.NameOf(facts.far.node) : facts.far_name;
+  const std::string text = link ? fabric::LinkText(node_.fabric, *link)
+                                : node_.name() + "-" + named + " (" + node_.name() + "/" + facts.near_port + " to " +
+                                      named + "/" + facts.far.port + ")";
+  const fabric::LinkName name = fabric::NameOf(hop);
+  history_.Note(name, {text, LossText(loss, named), loop_.clock().Now()});
+  const bool dead = loss.cause == Loss::Cause::kPort || loss.cause == Loss::Cause::kHostSilent;
+  if (dead) relay_.LinkLost(name, DownText(*history_.Find(name)));
+}
+
+// A declared fabric stays as it is when a cable is pulled; who uses the cable should not have to wait for timeouts.
+void Agent::WatchDeclaredPorts() {
+  auto ports = DeclaredPorts::Start(
+      loop_, node_,
+      {[this](size_t port, const Loss& loss) { OnPortDown(port, loss); }, [this](size_t port) { OnPortUp(port); }});
+  if (!ports) return RELAY_WARN("cables that are pulled are noticed late: %s", ports.error().what.c_str());
+  declared_ports_ = std::move(*ports);
+}
+
+void Agent::OnPortDown(size_t port, const Loss& loss) {
+  std::vector<fabric::LinkName> lost;
+  for (size_t link = 0; link < node_.fabric.links.size(); ++link) {
+    const auto ends = EndsFrom(node_, link);
+    if (!ends || ends->near.port != port) continue;
+    lost.push_back(fabric::NameOf(node_.fabric, link));
+    const std::string far = node_.fabric.nodes[ends->far.node].name;
+    history_.Note(lost.back(), {fabric::LinkText(node_.fabric, link), LossText(loss, far), loop_.clock().Now()});
+    relay_.LinkLost(lost.back(), DownText(*history_.Find(lost.back())));
+  }
+  RELAY_WARN("port %s is down: %s", node_.node().ports[port].name.c_str(), loss.why.c_str());
+  std::sort(lost.begin(), lost.end());
+  watch_.LinksLost(lost);
+  watch_.PathsChanged();
+}
+
+void Agent::OnPortUp(size_t port) {
+  RELAY_INFO("port %s is up", node_.node().ports[port].name.c_str());
+  for (size_t link = 0; link < node_.fabric.links.size(); ++link) {
+    const auto ends = EndsFrom(node_, link);
+    if (ends && ends->near.port == port) history_.Forget(fabric::NameOf(node_.fabric, link));
+  }
+  watch_.PathsChanged();
 }
 
 control::RdmaReach Agent::RdmaReach() {
@@ -220,15 +299,33 @@ void Agent::WatchIdle() {
 }
 
 void Agent::OnPacket(ClientId client, control::Packet packet) {
-  if (auto* m = std::get_if<control::Register>(&packet.message)) return tokens_.Register(m->token, client);
+  if (auto* m = std::get_if<control::Register>(&packet.message)) {
+    if (tokens_.Register(m->token, client)) return;
+    return RefuseMore(client, packet.request, "tokens", TokenRegistry::kMostOfOne);
+  }
   if (auto* m = std::get_if<control::Unregister>(&packet.message)) return tokens_.Unregister(m->token, client);
   if (auto* m = std::get_if<control::Connect>(&packet.message)) return desk_.Connect(client, packet.request, *m);
+  if (auto* m = std::get_if<control::Watch>(&packet.message)) {
+    if (watch_.Watch(client, std::move(*m))) return;
+    return RefuseMore(client, packet.request, "watched circuits", CircuitWatch::kMostOfOne);
+  }
+  if (auto* m = std::get_if<control::Unwatch>(&packet.message)) return watch_.Unwatch(client, m->connection);
   if (std::holds_alternative<control::Cancel>(packet.message)) return desk_.Cancel(client, packet.request);
   if (auto* m = std::get_if<control::Prepared>(&packet.message)) {
     return desk_.Prepared(client, packet.request, std::move(*m));
   }
   if (auto* m = std::get_if<control::Query>(&packet.message)) return OnQuery(client, packet.request, m->question);
   RELAY_WARN("a client sent a packet that only agents send");
+}
+
+// What is not answered otherwise, is when there is too much of it.
+void Agent::RefuseMore(ClientId client, uint64_t request, const std::string& what, size_t most) {
+  ClientSession* session = clients_.Find(client);
+  if (session == nullptr) return;
+  const std::string why = "the agent of " + node_.name() + " holds " + std::to_string(most) + " " + what +
+                          " for this process, as many as it does for one";
+  log_.Warn("more", "process " + std::to_string(session->pid()) + ": " + why);
+  session->Send({request, control::Failed{Refuse(node_, RefusedCode::kLimit, Again::kMayHelp, why)}});
 }
 
 void Agent::OnQuery(ClientId client, uint64_t request, const std::string& question) {
@@ -284,6 +381,7 @@ void Agent::ProbeNeighbours(ClientId client, uint64_t request) {
 void Agent::OnGone(ClientId client) {
   tokens_.DropOwner(client);
   desk_.DropClient(client);
+  watch_.DropClient(client);
 }
 
 }  // namespace relay::agent

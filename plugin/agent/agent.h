@@ -9,8 +9,11 @@
 
 #include "agent/acceptor.h"
 #include "agent/circuit_desk.h"
+#include "agent/circuit_watch.h"
 #include "agent/control_server.h"
+#include "agent/declared_ports.h"
 #include "agent/flows.h"
+#include "agent/link_history.h"
 #include "agent/live_fabric.h"
 #include "agent/neighbours.h"
 #include "agent/relay.h"
@@ -29,6 +32,7 @@ struct AgentOptions {
   size_t registered = size_t{1} << 30;  // bytes of payload slots that may be registered for relaying by RDMA
   bool gpu_slots = false;               // in a GPU's memory, where that can be
   const Cuda* cuda = nullptr;           // the driver; null: libcuda
+  Duration hold_down = CircuitWatch::kHoldDown;
 };
 
 class Agent {
@@ -62,7 +66,14 @@ class Agent {
   std::string WhyNotFound(NodeId node) const;
   void Survey(ClientId client, uint64_t request);
   void WatchDrained();
+  void OnFabric(const fabric::Fabric& before);
+  void OnLinkUp(const SessionFacts& facts);
+  void OnLinkDown(const SessionFacts& facts, const Loss& loss);
+  void WatchDeclaredPorts();
+  void OnPortDown(size_t port, const Loss& loss);
+  void OnPortUp(size_t port);
   void OnPacket(ClientId client, control::Packet packet);
+  void RefuseMore(ClientId client, uint64_t request, const std::string& what, size_t most);
   void OnQuery(ClientId client, uint64_t request, const std::string& question);
   void ProbeNeighbours(ClientId client, uint64_t request);
   void OnGone(ClientId client);
@@ -78,10 +89,14 @@ class Agent {
   ControlServer clients_;
   Relay relay_;
   Flows flows_;
+  LinkHistory history_;
+  RateLimitedLog log_;
   Services services_;
   CircuitDesk desk_;
+  CircuitWatch watch_;
   Acceptor acceptor_;
   std::unique_ptr<LiveFabric> live_;  // null: declared
+  std::unique_ptr<DeclaredPorts> declared_ports_;
   std::map<uint64_t, std::unique_ptr<NeighbourProbe>> probes_;
   uint64_t next_probe_ = 1;
   TimePoint busy_until_;

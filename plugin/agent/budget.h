@@ -40,6 +40,11 @@ class Budget {
     used_ += count;
     return Lease(this, count);
   }
+  // As Take, but nullopt also where fewer than `left` would be left for others.
+  std::optional<Lease> TakeLeaving(size_t count, size_t left) {
+    if (used_ + count + left > limit_) return std::nullopt;
+    return Take(count);
+  }
   size_t limit() const { return limit_; }
   size_t used() const { return used_; }
 

@@ -13,7 +13,9 @@ namespace relay::agent {
 namespace {
 
 constexpr size_t kMostGreeting = 1024;
-constexpr size_t kMostTaken = 4096;  // whose OPEN was read and which are not open yet
+constexpr size_t kMostTaken = 4096;                 // whose OPEN was read and which are not open yet
+constexpr size_t kMostTakenOfOne = kMostTaken / 2;  // neighbour
+constexpr size_t kMostConnects = 4096;              // of one client, under way
 
 SocketAddress LocalAddress(int fd) {
   sockaddr_storage storage{};
@@ -26,13 +28,13 @@ SocketAddress LocalAddress(int fd) {
 
 void CircuitDesk::Connect(ClientId client, uint64_t request, const control::Connect& connect) {
   const Request key{client, request};
-  auto lease = services_.budget.Take(2);  // dialled and handed over while the client's own copy is in flight
-  if (!lease || outgoing_.contains(key)) {
-    auto code = lease ? RefusedCode::kProtocol : RefusedCode::kLimit;
-    std::string why = lease
-                          ? "a request number is used twice"
-                          : "the agent of " + services_.node.name() + " has no descriptor left: raise its `ulimit -n`";
-    return Answer(key, tl::unexpected(Refuse(services_.node, code, Again::kMayHelp, std::move(why))));
+  if (auto refused = RefuseConnect(key)) return Answer(key, tl::unexpected(std::move(*refused)));
+  // Dialled and handed over while the client's own copy is in flight.
+  auto lease = services_.budget.Take(2);
+  if (!lease) {
+    return Answer(key, tl::unexpected(Refuse(services_.node, RefusedCode::kLimit, Again::kMayHelp,
+                                             "the agent of " + services_.node.name() +
+                                                 " has no descriptor left: raise its `ulimit -n`")));
   }
   const ClientSession* session = services_.clients.Find(client);
   Outgoing::Request asked{connect, session ? session->hello().build : "", session ? session->hello().plugin : "", key_,
@@ -46,6 +48,19 @@ void CircuitDesk::Connect(ClientId client, uint64_t request, const control::Conn
         auto ended = outgoing_.extract(key);
         Answer(key, std::move(outcome));
       });
+}
+
+std::optional<RefusedMessage> CircuitDesk::RefuseConnect(Request request) const {
+  const LocalNode& node = services_.node;
+  if (outgoing_.contains(request)) {
+    return Refuse(node, RefusedCode::kProtocol, Again::kMayHelp, "a request number is used twice");
+  }
+  const auto first = outgoing_.lower_bound({request.first, 0}),
+             end = outgoing_.upper_bound({request.first, UINT64_MAX});
+  if (static_cast<size_t>(std::distance(first, end)) < kMostConnects) return std::nullopt;
+  return Refuse(node, RefusedCode::kLimit, Again::kMayHelp,
+                "the agent of " + node.name() + " is opening " + std::to_string(kMostConnects) +
+                    " circuits for this process, as many as it does at once: wait for some of them");
 }
 
 void CircuitDesk::Answer(Request request, Outgoing::Outcome outcome) {
@@ -69,6 +84,10 @@ void CircuitDesk::Prepared(ClientId client, uint64_t request, control::Prepared 
   if (it != outgoing_.end()) it->second->OnPrepared(std::move(prepared));
 }
 
+void CircuitDesk::FabricChanged() {
+  for (auto& [request, outgoing] : outgoing_) outgoing->FabricChanged();
+}
+
 void CircuitDesk::Cancel(ClientId client, uint64_t request) { outgoing_.erase({client, request}); }
 
 void CircuitDesk::DropClient(ClientId client) {
@@ -88,6 +107,7 @@ void CircuitDesk::Accepted(const std::string& interface, transport::tcp::Accepte
   Incoming::Hooks hooks{log_, [this, id] { return Greeted(id); }, on_session_,
                         [this, id] {
                           StopGreeting(id);
+                          StopTaken(id);
                           auto ended = incoming_.extract(id);
                         }};
   auto incoming = std::make_unique<Incoming>(
@@ -121,9 +141,21 @@ void CircuitDesk::EndOneGreeting() {
   incoming_.erase(oldest);
 }
 
+// Half of the room is for others, whatever one neighbour asks for.
 bool CircuitDesk::Greeted(uint64_t id) {
+  const std::string host = greeting_.at(id);
   StopGreeting(id);
-  return incoming_.size() - greeting_.size() <= kMostTaken;
+  taken_[id] = host;
+  const size_t of_this_one = ++taken_of_[host];
+  return taken_.size() <= kMostTaken && of_this_one <= kMostTakenOfOne;
+}
+
+void CircuitDesk::StopTaken(uint64_t id) {
+  const auto it = taken_.find(id);
+  if (it == taken_.end()) return;
+  const auto host = taken_of_.find(it->second);
+  if (--host->second == 0) taken_of_.erase(host);
+  taken_.erase(it);
 }
 
 void CircuitDesk::StopGreeting(uint64_t id) {

@@ -1,10 +1,12 @@
 #include "agent/incoming.h"
 
 #include "agent/control_server.h"
+#include "agent/link_history.h"
 #include "agent/parallel_ports.h"
 #include "agent/refusal.h"
 #include "agent/relay.h"
 #include "circuit/offer.h"
+#include "fabric/route.h"
 
 namespace relay::agent {
 namespace {
@@ -128,13 +130,20 @@ std::optional<RefusedMessage> Incoming::CheckOpen() const {
 }
 
 void Incoming::FindOwner() {
-  search_ = std::make_unique<OwnerSearch>(services_, open_.token, [this](OwnerSearch::Outcome outcome) {
+  const Duration patience = open_.inquiry ? OwnerSearch::kForInquiry : OwnerSearch::kForCircuit;
+  search_ = std::make_unique<OwnerSearch>(services_, open_.token, patience, [this](OwnerSearch::Outcome outcome) {
+    if (open_.inquiry) return AnswerInquiry(outcome);
     if (!outcome) {
       Add(services_.counters.opens_refused_token);
       return RefuseWith(outcome.error());
     }
     HandOver(*outcome);
   });
+}
+
+void Incoming::AnswerInquiry(const OwnerSearch::Outcome& outcome) {
+  Add(services_.counters.inquiries);
+  RefuseWith(outcome ? OwnerLives(services_.node, open_.token) : outcome.error());
 }
 
 void Incoming::HandOver(ClientId owner) {
@@ -169,7 +178,15 @@ std::optional<VerbsPort> Incoming::VerbsHere() const {
 }
 
 void Incoming::DialOn() {
-  auto lease = services_.budget.Take(kCircuitDescriptors);
+  // In a declared fabric: it still has the link.
+  const auto* down = services_.history.Find(fabric::NameOf(open_.route[open_.hop + 1u]));
+  if (down != nullptr) {
+    return RefuseWith(Refuse(services_.node, RefusedCode::kLinkDown, Again::kMayHelp,
+                             DownText(*down) + ": it is on the way from " + open_.source_name + " to " +
+                                 services_.node.NameOf(open_.route.back().to)));
+  }
+  // An inquiry needs one socket onward, for a moment.
+  auto lease = services_.budget.TakeLeaving(open_.inquiry ? 1 : kCircuitDescriptors, services_.budget.limit() / 8);
   if (!lease) {
     return RefuseWith(Refuse(services_.node, RefusedCode::kLimit, Again::kMayHelp,
                              services_.node.name() + " relays as many circuits as its `ulimit -n` of " +
@@ -179,12 +196,17 @@ void Incoming::DialOn() {
   OpenMessage onward = open_;
   ++onward.hop;
   onward.offer.clear();
-  if (!open_.offer.empty()) PrepareRdma(onward);
+  if (!open_.offer.empty() && !open_.inquiry) PrepareRdma(onward);
   dialer_ = std::make_unique<HopDialer>(
       services_.loop, services_.node, std::move(onward),
       [this](HopDialer::Outcome outcome) {
-        if (!outcome) return RefuseWith(outcome.error());
-        JoinHops(std::move(*outcome));
+        if (outcome) return JoinHops(std::move(*outcome));
+        RefusedMessage& refused = outcome.error();
+        if (refused.node == services_.node.node().id) {
+          const auto* last = services_.history.Find(fabric::NameOf(open_.route[open_.hop + 1u]));
+          refused.sentence += LastText(last, services_.loop.clock().Now());
+        }
+        RefuseWith(refused);
       },
       DialTrust{call_.key, &services_.counters});
 }
@@ -241,13 +263,20 @@ bool Incoming::ConnectRdma(OpenedMessage& opened) {
 }
 
 void Incoming::JoinHops(HopDialer::Opened opened) {
+  if (open_.inquiry) {
+    return RefuseWith(Refuse(services_.node, RefusedCode::kProtocol, Again::kCannotHelp,
+                             services_.node.NameOf(open_.route.back().to) + " answers an inquiry with a circuit"));
+  }
   if (!open_.offer.empty() && !ConnectRdma(opened.message)) return;
   if (!WriteWhole(call_.socket.get(), EncodeOpened(opened.message))) return Finish();
   services_.loop.Forget(call_.socket.get());
   Add(services_.counters.circuits_opened);
   const LocalNode& node = services_.node;
-  RelayedCircuit::Facts facts{open_.name, RouteText(node, open_), node.NameOf(open_.source),
-                              node.NameOf(open_.route.back().to)};
+  RelayedCircuit::Facts facts{open_.name,
+                              RouteText(node, open_),
+                              node.NameOf(open_.source),
+                              node.NameOf(open_.route.back().to),
+                              {fabric::NameOf(open_.route[open_.hop]), fabric::NameOf(open_.route[open_.hop + 1u])}};
   services_.flows.Opened(open_.name, FlowRole::kRelay, facts.path, {call_.socket.get(), opened.socket.get()});
   services_.relay.Join(std::move(facts), {std::move(call_.socket), std::move(opened.socket)}, std::move(circuit_lease_),
                        std::move(rdma_));
@@ -255,8 +284,10 @@ void Incoming::JoinHops(HopDialer::Opened opened) {
 }
 
 void Incoming::RefuseWith(const RefusedMessage& refused) {
-  Add(services_.counters.circuits_refused);
-  hooks_.log.Info("refused " + std::to_string(static_cast<int>(refused.code)), "refused: " + refused.sentence);
+  // What an inquiry hears is an answer.
+  if (!open_.inquiry) Add(services_.counters.circuits_refused);
+  if (!open_.inquiry)
+    hooks_.log.Info("refused " + std::to_string(static_cast<int>(refused.code)), "refused: " + refused.sentence);
   SayLastWords(call_.socket.get(), EncodeRefused(refused));
   Finish();
 }

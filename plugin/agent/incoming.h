@@ -1,7 +1,8 @@
 // A call from a neighbour, from accept until its socket is handed to its owner, joined to the next hop, or refused.
 //
 //   greeting --OPEN--> searching --owner--> handed over
-//      | |                '---nobody---> refused
+//      | |                |---nobody---> refused
+//      | |                '--an inquiry--> answered, by a refusal
 //      | '-----OPEN--> dialling --OPENED--> relayed
 //      |                  '---REFUSED--> refused
 //      '----SESSION--> handed to the sessions
@@ -56,6 +57,7 @@ class Incoming {
   void TakeOpen();
   std::optional<RefusedMessage> CheckOpen() const;
   void FindOwner();
+  void AnswerInquiry(const OwnerSearch::Outcome& outcome);
   void DialOn();
   void HandOver(ClientId owner);
   std::optional<VerbsPort> VerbsHere() const;

@@ -76,7 +76,7 @@ fabric::LinkState::Hooks LiveFabric::RecordHooks() {
 SessionDesk::Hooks LiveFabric::SessionHooks() {
   SessionDesk::Hooks hooks;
   hooks.up = [this](const SessionFacts& facts) { OnSessionUp(facts); };
-  hooks.down = [this](const SessionFacts& facts, const std::string& why) { OnSessionDown(facts, why); };
+  hooks.down = [this](const SessionFacts& facts, const Loss& loss) { OnSessionDown(facts, loss); };
   hooks.measured = [this](const SessionFacts&) {
     if (measured_ != 0) return;
     measured_ = loop_.After(kMeasurePause, [this] {
@@ -102,7 +102,7 @@ Status LiveFabric::StartDiscovery() {
   Discovery::Hooks hooks;
   hooks.ports = [this](const std::vector<fabric::Port>& ports) { OnPorts(ports); };
   hooks.found = [this](const Adjacent& adjacent) { sessions_->Found(adjacent); };
-  hooks.lost = [this](const Adjacent& adjacent, const std::string& why) { sessions_->Lost(adjacent, why); };
+  hooks.lost = [this](const Adjacent& adjacent, const Loss& loss) { sessions_->Lost(adjacent, loss); };
   hooks.seal = [this](std::span<const std::byte> bytes) {
     return options_.key ? options_.key->Sign(kHelloPurpose, bytes) : Mac{};
   };
@@ -194,13 +194,15 @@ std::vector<Acceptor::Door> LiveFabric::Doors() const {
 void LiveFabric::OnSessionUp(const SessionFacts& facts) {
   RELAY_INFO("link %s is up", LinkName(node_, facts).c_str());
   node_.reach[{facts.near_port, facts.far.node, facts.far.port}] = facts.target;
+  hooks_.link_up(facts);
   const TimePoint now = loop_.clock().Now();
   records_.SessionUp(facts.id, now);
   Publish();
 }
 
-void LiveFabric::OnSessionDown(const SessionFacts& facts, const std::string& why) {
-  RELAY_WARN("link %s is down: %s", LinkName(node_, facts).c_str(), why.c_str());
+void LiveFabric::OnSessionDown(const SessionFacts& facts, const Loss& loss) {
+  RELAY_WARN("link %s is down: %s", LinkName(node_, facts).c_str(), loss.why.c_str());
+  hooks_.link_down(facts, loss);
   node_.reach.erase({facts.near_port, facts.far.node, facts.far.port});
   records_.SessionDown(facts.id);
   Publish();
@@ -330,6 +332,23 @@ std::string LiveFabric::WhyNotFound(NodeId node) const {
   return node_.name() + " reaches " + (reached.empty() ? "no other node" : reached) + ", not " + who +
          (silent.empty() ? "" : "; nobody answers on its port " + silent) +
          ": start `nccl-relay agent` on every node between them, and check the cables";
+}
+
+std::string LiveFabric::WhoDropped(const fabric::LinkName& link) const {
+  const auto names = [&](NodeId node, const std::string& port, NodeId far, const std::string& far_port) {
+    const fabric::Record* record = records_.Find(node);
+    return record != nullptr &&
+           std::any_of(record->neighbours.begin(), record->neighbours.end(), [&](const fabric::Neighbour& n) {
+             return n.node == far && n.far_port == far_port && record->ports[n.port].name == port;
+           });
+  };
+  const auto name_of = [&](NodeId node) {
+    const fabric::Record* record = records_.Find(node);
+    return fabric::FindNode(node_.fabric, node) || record == nullptr ? node_.NameOf(node) : record->name;
+  };
+  const bool a = names(link.a, link.a_port, link.b, link.b_port), b = names(link.b, link.b_port, link.a, link.a_port);
+  if (a && b) return "no way leads there any more";
+  return name_of(a ? link.b : link.a) + " no longer reports it";
 }
 
 void LiveFabric::Drain() {

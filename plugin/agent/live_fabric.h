@@ -13,6 +13,7 @@
 #include "agent/local_node.h"
 #include "agent/session/session_desk.h"
 #include "fabric/link_state.h"
+#include "fabric/route.h"
 
 namespace relay::agent {
 
@@ -30,6 +31,9 @@ class LiveFabric {
     std::function<void()> ports;                                     // the doors changed
     std::function<void(const fabric::Fabric& before)> fabric;        // LocalNode has another fabric now
     std::function<std::string(const std::string& question)> answer;  // to a survey
+    // A link of this node, by its session: before the fabric has it, and before it has it no more.
+    std::function<void(const SessionFacts&)> link_up;
+    std::function<void(const SessionFacts&, const Loss&)> link_down;
   };
 
   // Writes `node` from here on; the loop, `node` and the counters outlive it. Ports are known when it returns, and
@@ -49,6 +53,8 @@ class LiveFabric {
   void Probe(NodeId node, const std::vector<SocketAddress>& addresses) { discovery_->Probe(node, addresses); }
   // Why that node is not in the fabric or no path leads to it: who is heard, where nobody is.
   std::string WhyNotFound(NodeId node) const;
+  // Which end of a link that has left the fabric says so: "B no longer reports it".
+  std::string WhoDropped(const fabric::LinkName& link) const;
   // Nothing new through this node from now on.
   void Drain();
   // The neighbours hear at once that this agent ends.
@@ -71,7 +77,7 @@ class LiveFabric {
   void SayVerbs(bool for_good);
   void FillVerbs();
   void OnSessionUp(const SessionFacts& facts);
-  void OnSessionDown(const SessionFacts& facts, const std::string& why);
+  void OnSessionDown(const SessionFacts& facts, const Loss& loss);
   void OnRecords(SessionId session, const fabric::LinkStateMessage& message);
   void Publish();
   void RebuildSoon();

@@ -3,10 +3,12 @@
 #include <algorithm>
 
 #include "agent/control_server.h"
+#include "agent/link_history.h"
 #include "agent/parallel_ports.h"
 #include "agent/refusal.h"
 #include "agent/route_check.h"
 #include "base/log.h"
+#include "fabric/route.h"
 #include "transport/loopback/dial.h"
 
 namespace relay::agent {
@@ -30,6 +32,8 @@ OpenMessage Outgoing::MakeOpen() const {
   open.source_name = node.name();
   open.build = request_.build;
   open.plugin = request_.plugin;
+  open.source_token = connect_.source_token;
+  open.inquiry = inquiry();
   open.declared = node.declared;
   open.settled_s = static_cast<uint32_t>(
       std::clamp<int64_t>(static_cast<int64_t>(Seconds(services_.loop.clock().Now() - node.settled)), 0, UINT32_MAX));
@@ -38,7 +42,7 @@ OpenMessage Outgoing::MakeOpen() const {
 
 void Outgoing::Begin() {
   const LocalNode& node = services_.node;
-  if (node.draining) {
+  if (node.draining && !inquiry()) {
     return Finish(tl::unexpected(Refuse(node, RefusedCode::kDraining, Again::kMayHelp,
                                         "the agent of " + node.name() + " is ending and takes no new circuits")));
   }
@@ -51,12 +55,58 @@ void Outgoing::Begin() {
                     ": compare the files that NCCL_RELAY_FABRIC names on the nodes");
   }
   if (*to == node.self) return OpenToSelf();
-  auto path = services_.paths.To(node.fabric, *to);
+  const bool better = connect_.purpose == control::Purpose::kOpenBetter;
+  auto path = better ? services_.paths.To(node.fabric, *to) : NextPath(*to);
+  const auto plain = path ? path : services_.paths.To(node.fabric, *to);
+  if (!path && plain) return CableOut(*plain);
   if (!path) {
     return NotThere(path.error().what + ": declare the missing link in the file that NCCL_RELAY_FABRIC names, on " +
                     "every node, and restart the agents");
   }
+  if (better) return DialBetter(*path);
   DialPath(*path);
+}
+
+// The best one that shares no link with those tried, nor, where there is such a path, with the circuit whose place this
+// one takes.
+Result<fabric::Path> Outgoing::NextPath(size_t to) {
+  const LocalNode& node = services_.node;
+  auto useless = LinksOf(tried_), avoided = LinksOf(connect_.avoid);
+  const auto down = LinksDownHere();
+  useless.insert(useless.end(), down.begin(), down.end());
+  if (!avoided.empty()) {
+    avoided.insert(avoided.end(), useless.begin(), useless.end());
+    if (auto path = fabric::FindPathWithout(node.fabric, node.self, to, avoided)) return path;
+  }
+  if (useless.empty()) return services_.paths.To(node.fabric, to);
+  return fabric::FindPathWithout(node.fabric, node.self, to, useless);
+}
+
+std::vector<size_t> Outgoing::LinksDownHere() const {
+  const LocalNode& node = services_.node;
+  std::vector<size_t> links;
+  for (size_t link = 0; node.declared && link < node.fabric.links.size(); ++link) {
+    if (EndsFrom(node, link) && services_.history.Find(fabric::NameOf(node.fabric, link))) links.push_back(link);
+  }
+  return links;
+}
+
+void Outgoing::DialBetter(const fabric::Path& best) {
+  const LocalNode& node = services_.node;
+  const auto links = fabric::NamesOf(fabric::RouteOf(node.fabric, best));
+  if (!fabric::AllAmong(links, fabric::NamesOf(connect_.avoid))) return DialPath(best);
+  Finish(tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kMayHelp,
+                               "no path from " + node.name() + " to " + node.NameOf(connect_.node) +
+                                   " is better than " + fabric::PathText(node.fabric, best))));
+}
+
+// Of a declared node: every path begins with a cable that is out.
+void Outgoing::CableOut(const fabric::Path& path) {
+  const LocalNode& node = services_.node;
+  const auto* event = services_.history.Find(fabric::NameOf(node.fabric, path.links.front()));
+  const std::string why = event != nullptr ? DownText(*event) : "a link is down";
+  Finish(tl::unexpected(Refuse(node, RefusedCode::kLinkDown, Again::kMayHelp,
+                               why + ": it is on the way from " + node.name() + " to " + node.NameOf(connect_.node))));
 }
 
 // A declared fabric stays as it is; of a discovered one, the missing part may be heard of any moment, or be reached
@@ -65,7 +115,9 @@ void Outgoing::NotThere(const std::string& why) {
   const LocalNode& node = services_.node;
   if (node.declared) return Finish(tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kCannotHelp, why)));
   services_.find(connect_.node, connect_.addresses);
-  Finish(tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kMayHelp, services_.why_not_found(connect_.node))));
+  const auto* last = services_.history.NewestAtTheEdge(node.fabric);
+  Finish(tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kMayHelp,
+                               services_.why_not_found(connect_.node) + LastText(last, services_.loop.clock().Now()))));
 }
 
 void Outgoing::DialPath(const fabric::Path& path) {
@@ -101,23 +153,26 @@ void Outgoing::AskForQueuePair(control::Prepare where) {
 // node.
 std::optional<control::Prepare> Outgoing::DeviceFor(const fabric::Path& path) {
   const LocalNode& node = services_.node;
-  if (!request_.prepare || !path.rdma) return std::nullopt;
+  if (!request_.prepare || !path.rdma || inquiry()) return std::nullopt;
   const auto ends = EndsFrom(node, path.links.front());
   const auto verbs = ends ? node.VerbsOf(ends->near.port) : std::nullopt;
   if (!verbs) return std::nullopt;
   control::Prepare out{verbs->device, verbs->port, static_cast<uint16_t>(path.links.size() - 1),
                        node.fabric.links[path.links.front()].speed_mbit};
   if (path.links.size() == 1) {
-    ParallelPorts parallel = ParallelPortsFrom(node, path, TriedLinks());
+    auto without = LinksOf(tried_), avoided = LinksOf(connect_.avoid);
+    const bool avoids = std::find(avoided.begin(), avoided.end(), path.links.front()) == avoided.end();
+    if (avoids) without.insert(without.end(), avoided.begin(), avoided.end());
+    ParallelPorts parallel = ParallelPortsFrom(node, path, without);
     open_.parallel = std::move(parallel.hops);
     out.parallel = std::move(parallel.ports);
   }
   return out;
 }
 
-std::vector<size_t> Outgoing::TriedLinks() const {
+std::vector<size_t> Outgoing::LinksOf(std::span<const RouteHop> hops) const {
   std::vector<size_t> links;
-  for (const RouteHop& hop : tried_) {
+  for (const RouteHop& hop : hops) {
     if (auto link = fabric::FindLink(services_.node.fabric, hop)) links.push_back(*link);
   }
   return links;
@@ -144,9 +199,21 @@ void Outgoing::Dial() {
 }
 
 void Outgoing::OnDialled(HopDialer::Outcome outcome) {
-  if (outcome) return Finish(Opened{std::move(outcome->socket), {std::move(outcome->message), path_, note_}});
-  if (DialAnother(outcome.error())) return;
-  Finish(tl::unexpected(std::move(outcome).error()));
+  const LocalNode& node = services_.node;
+  if (outcome && inquiry()) {
+    return Finish(tl::unexpected(Refuse(node, RefusedCode::kProtocol, Again::kCannotHelp,
+                                        node.NameOf(connect_.node) + " answers an inquiry with a circuit")));
+  }
+  if (outcome) {
+    return Finish(Opened{std::move(outcome->socket), {std::move(outcome->message), path_, note_, open_.route}});
+  }
+  RefusedMessage& refused = outcome.error();
+  if (DialAnother(refused)) return;
+  if (refused.node == node.node().id) {
+    const auto* last = services_.history.Find(fabric::NameOf(open_.route.front()));
+    refused.sentence += LastText(last, services_.loop.clock().Now());
+  }
+  Finish(tl::unexpected(std::move(refused)));
 }
 
 // Where a link or a relay of the path does not serve, the next-best path may: one that shares no link with those tried.
@@ -154,17 +221,41 @@ bool Outgoing::DialAnother(const RefusedMessage& refused) {
   const bool of_the_way = refused.code == RefusedCode::kLinkDown || refused.code == RefusedCode::kNoAgent ||
                           refused.code == RefusedCode::kLimit || refused.code == RefusedCode::kDraining ||
                           refused.code == RefusedCode::kTimeout;
-  if (!of_the_way) return false;
+  // Something that is worse than what there is already helps nobody.
+  if (!of_the_way || connect_.purpose == control::Purpose::kOpenBetter) return false;
   const LocalNode& node = services_.node;
   const auto to = fabric::FindNode(node.fabric, connect_.node);
-  if (!to) return false;
-  auto path = fabric::FindPathWithout(node.fabric, node.self, *to, TriedLinks());
-  if (!path) return false;
+  if (!to || !NextPath(*to)) return false;
+  // Later: the dialler that reports is still at work.
+  timer_ = services_.loop.After(Duration::zero(), [this, refused] { DialNextBest(refused); });
+  return true;
+}
+
+void Outgoing::DialNextBest(const RefusedMessage& refused) {
+  const LocalNode& node = services_.node;
+  dialer_.reset();
+  const auto to = fabric::FindNode(node.fabric, connect_.node);
+  const bool may = to && connect_.purpose != control::Purpose::kOpenBetter;
+  const auto path = may ? NextPath(*to) : Result<fabric::Path>(Fail(ErrorCode::kNoPath, ""));
+  if (!path) return Finish(tl::unexpected(refused));
   detour_ = "path " + path_ + " does not serve: " + refused.sentence;
   RELAY_INFO("%s; the next one is tried: %s", detour_.c_str(), fabric::PathText(node.fabric, *path).c_str());
-  // Later: the dialler that reports is still at work.
-  timer_ = services_.loop.After(Duration::zero(), [this, path = std::move(*path)] { DialPath(path); });
-  return true;
+  DialPath(*path);
+}
+
+void Outgoing::FabricChanged() {
+  const LocalNode& node = services_.node;
+  if (!dialer_ && !preparing_) return;
+  const auto gone = std::find_if(open_.route.begin(), open_.route.end(),
+                                 [&](const RouteHop& hop) { return !fabric::FindLink(node.fabric, hop); });
+  if (gone == open_.route.end()) return;
+  const auto* event = services_.history.Find(fabric::NameOf(*gone));
+  const std::string why = event != nullptr ? DownText(*event) : "a link of the path " + path_ + " has gone";
+  preparing_ = false;
+  dialer_.reset();
+  services_.loop.Cancel(timer_);
+  const RefusedMessage refused = Refuse(node, RefusedCode::kLinkDown, Again::kMayHelp, why);
+  timer_ = services_.loop.After(Duration::zero(), [this, refused] { DialNextBest(refused); });
 }
 
 // GPU memory is offered to devices where they reach all other nodes: then two processes of this one meet at a device.
@@ -173,7 +264,7 @@ void Outgoing::OpenToSelf() {
   path_ = node.name();
   open_ = MakeOpen();
   for (size_t port = 0; port < node.interfaces.size() && !own_; ++port) own_ = node.VerbsOf(port);
-  if (!own_ || !request_.prepare) return FindOwner();
+  if (!own_ || !request_.prepare || inquiry()) return FindOwner();
   AskForQueuePair({own_->device, own_->port, 0});
 }
 
@@ -182,8 +273,11 @@ void Outgoing::FindOwner() {
     Finish(tl::unexpected(Refuse(services_.node, RefusedCode::kTimeout, Again::kMayHelp,
                                  "the receiving process on " + services_.node.name() + " did not answer in time")));
   });
-  search_ = std::make_unique<OwnerSearch>(services_, connect_.token, [this](OwnerSearch::Outcome outcome) {
+  const Duration patience = inquiry() ? OwnerSearch::kForInquiry : OwnerSearch::kForCircuit;
+  search_ = std::make_unique<OwnerSearch>(services_, connect_.token, patience, [this](OwnerSearch::Outcome outcome) {
+    if (inquiry()) Add(services_.counters.inquiries);
     if (!outcome) return Finish(tl::unexpected(std::move(outcome).error()));
+    if (inquiry()) return Finish(tl::unexpected(OwnerLives(services_.node, connect_.token)));
     HandFarEndTo(*outcome);
   });
 }

@@ -1,4 +1,9 @@
 // One Connect of a client, from its packet to Connected or Failed.
+//
+//   begin --path--> dialling --OPENED--> connected
+//     |               |  '--REFUSED, or a link of the path leaves the fabric--> dialling the next-best path, or failed
+//     |               '--the answer to an inquiry--> failed
+//     '--to itself--> the owner is looked for, and handed the far end of a socketpair
 #pragma once
 #include <memory>
 
@@ -37,16 +42,26 @@ class Outgoing {
 
   // The client's answer to prepare; ignored when none is waited for.
   void OnPrepared(control::Prepared prepared);
+  // LocalNode has another fabric: a path that has lost a link is given up at once. Never calls `done`.
+  void FabricChanged();
 
  private:
   void Begin();
+  bool inquiry() const { return connect_.purpose == control::Purpose::kInquire; }
   void NotThere(const std::string& why);
+  void CableOut(const fabric::Path& path);
+  Result<fabric::Path> NextPath(size_t to);
+  void DialBetter(const fabric::Path& best);
   void DialPath(const fabric::Path& path);
   std::optional<control::Prepare> DeviceFor(const fabric::Path& path);
-  std::vector<size_t> TriedLinks() const;
+  // Of this node, declared and without a carrier.
+  std::vector<size_t> LinksDownHere() const;
+  // Links of these hops that the fabric has.
+  std::vector<size_t> LinksOf(std::span<const RouteHop> hops) const;
   void Dial();
   void OnDialled(HopDialer::Outcome outcome);
   bool DialAnother(const RefusedMessage& refused);
+  void DialNextBest(const RefusedMessage& refused);
   void AskForQueuePair(control::Prepare where);
   void OpenToSelf();
   void FindOwner();

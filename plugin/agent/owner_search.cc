@@ -3,14 +3,9 @@
 #include "agent/refusal.h"
 
 namespace relay::agent {
-namespace {
 
-constexpr Duration kRegistrationTime = std::chrono::seconds(3);
-
-}  // namespace
-
-OwnerSearch::OwnerSearch(const Services& services, const Token& token, Done done)
-    : services_(services), token_(token), done_(std::move(done)) {
+OwnerSearch::OwnerSearch(const Services& services, const Token& token, Duration patience, Done done)
+    : services_(services), token_(token), patience_(patience), done_(std::move(done)) {
   timer_ = services_.loop.After(Duration::zero(), [this] { Look(); });
 }
 
@@ -24,12 +19,12 @@ void OwnerSearch::Look() {
   auto found = services_.tokens.Find(token_);
   if (found.standing == TokenRegistry::Standing::kOwned) return Finish(found.owner);
   if (found.standing == TokenRegistry::Standing::kGone) {
-    return Finish(tl::unexpected(
-        Refuse(node, RefusedCode::kOwnerGone, Again::kCannotHelp,
-               "the receiving process on " + node.name() + " (token " + TokenText(token_) + ") is gone")));
+    return Finish(
+        tl::unexpected(Refuse(node, RefusedCode::kOwnerGone, Again::kCannotHelp,
+                              "the process on " + node.name() + " (token " + TokenText(token_) + ") is gone")));
   }
   wait_ = services_.tokens.Wait(token_, [this](ClientId owner) { Finish(owner); });
-  timer_ = services_.loop.After(kRegistrationTime, [this] {
+  timer_ = services_.loop.After(patience_, [this] {
     Finish(
         tl::unexpected(Refuse(services_.node, RefusedCode::kUnknownToken, Again::kMayHelp,
                               "no process on " + services_.node.name() + " listens with token " + TokenText(token_))));

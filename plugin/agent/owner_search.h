@@ -12,8 +12,12 @@ class OwnerSearch {
   using Outcome = tl::expected<ClientId, RefusedMessage>;
   using Done = std::function<void(Outcome)>;
 
+  // For so long an unknown token is waited for: its registration may be under way. Who only asks whether somebody lives
+  // asks of a process that has registered long ago; the agent may have been started anew since.
+  static constexpr Duration kForCircuit = std::chrono::seconds(3), kForInquiry = std::chrono::milliseconds(500);
+
   // Never calls `done` before it returns. Destroying it ends the search.
-  OwnerSearch(const Services& services, const Token& token, Done done);
+  OwnerSearch(const Services& services, const Token& token, Duration patience, Done done);
   ~OwnerSearch();
   OwnerSearch(const OwnerSearch&) = delete;
   OwnerSearch& operator=(const OwnerSearch&) = delete;
@@ -24,6 +28,7 @@ class OwnerSearch {
 
   const Services& services_;
   const Token token_;
+  const Duration patience_;
   Done done_;
   TokenRegistry::WaitId wait_ = 0;
   EventLoop::TimerId timer_ = 0;

@@ -49,6 +49,11 @@ std::string DisagreementNote(const LocalNode& node, const OpenMessage& open, Tim
          "): compare `nccl-relay fabric` on both";
 }
 
+RefusedMessage OwnerLives(const LocalNode& node, const Token& token) {
+  return Refuse(node, RefusedCode::kOwnerLives, Again::kMayHelp,
+                "the process on " + node.name() + " (token " + TokenText(token) + ") lives");
+}
+
 std::string LastResortText(const LocalNode& node, const fabric::Path& path) {
   const fabric::Fabric& fabric = node.fabric;
   std::string links;

@@ -35,6 +35,9 @@ struct Unanswered {
 };
 RefusedMessage RefuseUnanswered(const LocalNode& node, const Unanswered& unanswered);
 
+// The answer to an inquiry: the owner of this token lives.
+RefusedMessage OwnerLives(const LocalNode& node, const Token& token);
+
 // True when every path from one node to the other leads through a third.
 struct Question {
   size_t from = 0, to = 0, through = 0;

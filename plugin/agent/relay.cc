@@ -1,5 +1,6 @@
 #include "agent/relay.h"
 
+#include <algorithm>
 #include <cinttypes>
 
 #include "base/log.h"
@@ -27,6 +28,20 @@ void Relay::Join(RelayedCircuit::Facts facts, RelayedCircuit::Sides sides, Budge
   }
   circuits_[id] = std::move(circuit);
   if (rdma) StartRdma(id, std::move(rdma));
+}
+
+size_t Relay::LinkLost(const fabric::LinkName& link, const std::string& why) {
+  std::vector<uint64_t> over;
+  for (const auto& [id, circuit] : circuits_) {
+    const auto& links = circuit->facts().links;
+    if (std::find(links.begin(), links.end(), link) != links.end()) over.push_back(id);
+  }
+  for (uint64_t id : over) {
+    circuits_.erase(id);
+    rdma_.erase(id);
+  }
+  if (!over.empty()) RELAY_WARN("%zu circuits that pass here end: %s", over.size(), why.c_str());
+  return over.size();
 }
 
 // The ends of the circuit learn from the end of its sockets that its devices do not go on.

@@ -17,6 +17,9 @@ class Relay {
   // `rdma`: where devices carry the messages, beside these sockets; null: the sockets do.
   void Join(RelayedCircuit::Facts facts, RelayedCircuit::Sides sides, Budget::Lease lease,
             std::unique_ptr<RdmaRelay> rdma = nullptr);
+  // Ends the circuits over this link: nothing crosses it any more, and both ends should hear of it now, not when their
+  // hops are late. How many there were.
+  size_t LinkLost(const fabric::LinkName& link, const std::string& why);
   SlotBudget& slots() { return slots_; }
   const SlotBudget& slots() const { return slots_; }
   size_t size() const { return circuits_.size(); }

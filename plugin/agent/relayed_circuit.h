@@ -10,6 +10,7 @@
 #include "agent/budget.h"
 #include "agent/pipe_pool.h"
 #include "base/event_loop.h"
+#include "fabric/route.h"
 #include "relay/counters.h"
 #include "relay/setup.h"
 
@@ -25,6 +26,7 @@ class RelayedCircuit {
   struct Facts {
     CircuitName name;
     std::string path, from, to;
+    std::array<fabric::LinkName, 2> links = {};  // of the near and the far side
   };
   struct Tools {
     EventLoop& loop;

@@ -30,7 +30,7 @@ bool CameOver(const LocalNode& node, const RouteHop& hop, const Arrival& arrival
 }  // namespace
 
 std::optional<RefusedMessage> CheckRoute(const LocalNode& node, const OpenMessage& open, const Arrival& arrival) {
-  if (node.draining) {
+  if (node.draining && !open.inquiry) {
     return Refuse(node, RefusedCode::kDraining, Again::kMayHelp,
                   "the agent of " + node.name() + " is ending and takes no new circuits");
   }

@@ -15,6 +15,7 @@
 namespace relay::agent {
 
 class ControlServer;
+class LinkHistory;
 class Relay;
 
 struct Services {
@@ -27,6 +28,7 @@ struct Services {
   ControlServer& clients;
   Relay& relay;
   Flows& flows;
+  const LinkHistory& history;
   // Looks for a node that a discovered fabric does not reach; the addresses are those of its handle.
   std::function<void(NodeId, const std::vector<SocketAddress>&)> find;
   // Why it is not reached, and what to do: one sentence.

@@ -10,13 +10,20 @@ constexpr size_t kMostGone = 65536;
 
 }  // namespace
 
-void TokenRegistry::Register(const Token& token, ClientId owner) {
+bool TokenRegistry::Register(const Token& token, ClientId owner) {
+  const auto known = owners_.find(token);
+  if (known == owners_.end() || known->second != owner) {
+    const auto count = of_owner_.find(owner);
+    if (count != of_owner_.end() && count->second >= kMostOfOne) return false;
+    if (known != owners_.end()) Forget(known->second);
+    ++of_owner_[owner];
+  }
   owners_[token] = owner;
   gone_.erase(token);
   // A callback may add and end other waits, so every one is looked up anew.
   while (true) {
     auto waiting = std::find_if(waiters_.begin(), waiters_.end(), [&](auto& w) { return w.second.token == token; });
-    if (waiting == waiters_.end()) return;
+    if (waiting == waiters_.end()) return true;
     auto callback = std::move(waiting->second.callback);
     waiters_.erase(waiting);
     callback(owner);
@@ -27,7 +34,14 @@ void TokenRegistry::Unregister(const Token& token, ClientId owner) {
   auto it = owners_.find(token);
   if (it == owners_.end() || it->second != owner) return;
   owners_.erase(it);
+  Forget(owner);
   Bury(token);
+}
+
+// One token less.
+void TokenRegistry::Forget(ClientId owner) {
+  const auto count = of_owner_.find(owner);
+  if (--count->second == 0) of_owner_.erase(count);
 }
 
 void TokenRegistry::DropOwner(ClientId owner) {
@@ -39,6 +53,7 @@ void TokenRegistry::DropOwner(ClientId owner) {
     Bury(it->first);
     it = owners_.erase(it);
   }
+  of_owner_.erase(owner);
 }
 
 void TokenRegistry::Bury(const Token& token) {

@@ -21,8 +21,11 @@ class TokenRegistry {
   };
   using WaitId = uint64_t;
 
-  // Calls whoever waits for this token.
-  void Register(const Token& token, ClientId owner);
+  // Of one owner.
+  static constexpr size_t kMostOfOne = 65536;
+
+  // Calls whoever waits for this token. False: this owner has as many as one may, and does not have this one.
+  bool Register(const Token& token, ClientId owner);
   void Unregister(const Token& token, ClientId owner);
   void DropOwner(ClientId owner);
   Found Find(const Token& token) const;
@@ -40,7 +43,10 @@ class TokenRegistry {
   };
   void Bury(const Token& token);
 
+  void Forget(ClientId owner);
+
   std::map<Token, ClientId> owners_;
+  std::map<ClientId, size_t> of_owner_;
   std::set<Token> gone_;
   std::deque<Token> gone_in_order_;  // bounds gone_
   std::map<WaitId, Waiter> waiters_;

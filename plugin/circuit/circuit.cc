@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/crc32c.h"
+
 namespace relay::circuit {
 namespace {
 
@@ -41,7 +43,12 @@ bool Circuit::QueueControl(const FrameHeader& header) {
   return true;
 }
 
-void Circuit::StartData(const FrameHeader& header, const std::byte* payload) {
+void Circuit::StartData(const FrameHeader& plain, const std::byte* payload) {
+  FrameHeader header = plain;
+  if (adds_checksums_) {
+    header.flags |= kChecksummed;
+    header.checksum = Crc32c({payload, header.length});
+  }
   data_header_ = EncodeFrame(header);
   data_payload_ = payload;
   data_size_ = kFrameHeaderBytes + header.length;
@@ -114,6 +121,17 @@ Result<size_t> Circuit::Fill(std::span<const iovec> pieces) {
   return got;
 }
 
+// What flips bits on the way has nothing to do with what the peer meant: the same bytes over another circuit may be
+// well.
+Status Circuit::Verify() {
+  if (!verifies_ || sum_ == told_sum_) return {};
+  Add(counters_.checksum_errors);
+  broken_ = true;
+  return Fail(
+      ErrorCode::kRemote,
+      "a frame has arrived with other bytes than were sent: a NIC, its memory or a cable on the way flips bits");
+}
+
 Status Circuit::EndFrame(FrameSink& sink) {
   in_payload_ = false;
   Add(counters_.frames_received);
@@ -140,7 +158,13 @@ Result<Progress> Circuit::ReceiveHeader(FrameSink& sink) {
   RELAY_TRY(sink.OnFrame(*header));
   payload_missing_ = header->length;
   in_payload_ = payload_missing_ != 0;
-  if (!in_payload_) RELAY_TRY(EndFrame(sink));
+  verifies_ = (header->flags & kChecksummed) != 0;
+  sum_ = 0;
+  told_sum_ = header->checksum;
+  if (!in_payload_) {
+    RELAY_TRY(Verify());
+    RELAY_TRY(EndFrame(sink));
+  }
   return Progress::kDone;
 }
 
@@ -163,6 +187,8 @@ Result<Progress> Circuit::ReceivePayload(FrameSink& sink) {
   }
   payload_missing_ -= got;
   Add(counters_.bytes_received, got);
+  if (verifies_) sum_ = Crc32c(space.first(got), sum_);
+  if (payload_missing_ == 0) RELAY_TRY(Verify());
   sink.OnPayload(got);
   if (payload_missing_ == 0) RELAY_TRY(EndFrame(sink));
   return Progress::kDone;

@@ -41,6 +41,8 @@ class Circuit {
   // One DATA frame at a time; `payload` stays the caller's until data_pending() is false.
   bool data_pending() const { return data_size_ != 0; }
   void StartData(const FrameHeader& header, const std::byte* payload);
+  // DATA frames carry a checksum from now on; they are of kMaxChecksummedBytes at most.
+  void AddChecksums() { adds_checksums_ = true; }
   // kDone: everything is with the kernel. kAgain: wait for writable.
   Result<Progress> Flush();
   bool wants_write() const { return data_pending() || control_begin_ != control_end_; }
@@ -48,7 +50,8 @@ class Circuit {
   void ShutdownSend() { hop_->ShutdownSend(); }
 
   // Input -------------------------------------------------------------------------------------------------------
-  // Takes frames until the hop has no more (kAgain) or a fair share was taken (kDone: call again).
+  // Takes frames until the hop has no more (kAgain) or a fair share was taken (kDone: call again). Of a frame whose
+  // checksum is wrong the sink gets neither the last bytes nor the end.
   Result<Progress> Receive(FrameSink& sink);
 
   const CircuitName& name() const { return name_; }
@@ -68,6 +71,7 @@ class Circuit {
   Result<Progress> ReceiveHeader(FrameSink& sink);
   Result<Progress> ReceivePayload(FrameSink& sink);
   Status EndFrame(FrameSink& sink);
+  Status Verify();
 
   std::unique_ptr<transport::Hop> hop_;
   CircuitName name_;
@@ -80,11 +84,14 @@ class Circuit {
   FrameBytes data_header_{};
   const std::byte* data_payload_ = nullptr;
   size_t data_size_ = 0, data_sent_ = 0;  // header and payload; size 0: no frame in progress
+  bool adds_checksums_ = false;
 
   std::vector<std::byte> input_;  // read ahead, [begin, end)
   size_t input_begin_ = 0, input_end_ = 0;
   uint64_t payload_missing_ = 0;
   bool in_payload_ = false;
+  bool verifies_ = false;            // the frame being received
+  uint32_t sum_ = 0, told_sum_ = 0;  // of what has come of it; what its header says of all of it
   uint64_t moved_bytes_ = 0, received_bytes_ = 0;
   bool broken_ = false;
   int receive_calls_ = 0;  // of this Receive

@@ -22,6 +22,10 @@ namespace {
 
 Status CheckData(const FrameHeader& h) {
   bool fits = h.total <= kMaxMessageBytes && h.offset <= h.total && h.length <= h.total - h.offset;
+  if ((h.flags & kChecksummed) != 0 && h.length > kMaxChecksummedBytes) {
+    return Fail(ErrorCode::kRemote, "DATA frame of " + std::to_string(h.length) + " bytes with a checksum, of which " +
+                                        std::to_string(kMaxChecksummedBytes) + " are the most");
+  }
   if (!fits || h.extra > h.offset) {
     return Fail(ErrorCode::kRemote, "DATA frame of " + std::to_string(h.length) + " bytes at " +
                                         std::to_string(h.offset) + " does not fit its message of " +

@@ -9,9 +9,10 @@ namespace relay::comm {
 namespace {
 
 // What keeps a device from moving the messages is said by both ends: NCCL runs on without it.
-std::optional<RdmaRecvEnd> MakeRecvEnd(control::Arrived& arrived, int socket, Duration hop_timeout) {
+std::optional<RdmaRecvEnd> MakeRecvEnd(control::Arrived& arrived, int socket, const Knobs& knobs) {
   if (arrived.device.empty() || arrived.open.offer.empty()) return std::nullopt;
-  auto end = RdmaRecvEnd::Make(arrived, socket, hop_timeout);
+  auto end = knobs.checksum != 0 ? Result<RdmaRecvEnd>(Fail(ErrorCode::kUsage, "NCCL_RELAY_CHECKSUM=1"))
+                                 : RdmaRecvEnd::Make(arrived, socket, knobs.hop_timeout);
   const std::string why = end ? end->missing : "path " + arrived.path + " is used without RDMA: " + end.error().what;
   if (!why.empty()) arrived.note += (arrived.note.empty() ? "" : "; ") + why;
   if (!end) return std::nullopt;
@@ -23,7 +24,7 @@ std::optional<RdmaRecvEnd> MakeRecvEnd(control::Arrived& arrived, int socket, Du
 Arrival MakeArrival(const CircuitTools& tools, control::Received received) {
   auto& arrived = std::get<control::Arrived>(received.packet.message);
   const OpenMessage& open = arrived.open;
-  auto end = MakeRecvEnd(arrived, received.fd.get(), tools.knobs.hop_timeout);
+  auto end = MakeRecvEnd(arrived, received.fd.get(), tools.knobs);
   RELAY_INFO("accepted from %s: path %s, %s", open.source_name.c_str(), arrived.path.c_str(),
              end ? end->devices.front()->name().c_str() : "tcp");
   if (end) SayLinks("rdma from " + open.source_name, end->devices);

@@ -54,6 +54,10 @@ Status Context::Start() {
   const std::string fabric = w.agreement == 0 ? "discovered" : "declared, " + HexText(w.agreement);
   RELAY_INFO("nccl-relay %s: node %s, agent pid %d on port %u, fabric %s", TheBuild().build.c_str(),
              w.node_name.c_str(), static_cast<int>(link_.agent_pid()), static_cast<unsigned>(w.port), fabric.c_str());
+  if (knobs_.checksum != 0) {
+    RELAY_INFO(
+        "NCCL_RELAY_CHECKSUM=1: payload is checked from end to end, so it goes over TCP and from host memory alone");
+  }
   for (const std::string& sentence : DoubleLibraries()) RELAY_WARN("%s", sentence.c_str());
   return {};
 }
@@ -61,7 +65,7 @@ Status Context::Start() {
 // NCCL decides where its buffers are before it knows a peer, and a connection over TCP takes none of the GPU's: they
 // are offered to devices only where no connection can turn out so.
 GpuSupport Context::OfferGpuMemory() {
-  if (knobs_.gdr == "off") return {};
+  if (knobs_.gdr == "off" || knobs_.checksum != 0) return {};
   const GpuSupport support = FindGpuSupport(welcome().verbs);
   if (!support.any()) return {};
   link_.AwaitReach();
@@ -93,7 +97,7 @@ void Context::FindAgent() {
 
 stream::StreamOptions Context::OptionsFor(std::string peer) const {
   return {.peer = std::move(peer),
-          .segment = knobs_.segment,
+          .segment = knobs_.checksum != 0 ? std::min(knobs_.segment, kMaxChecksummedBytes) : knobs_.segment,
           .recover_timeout = knobs_.recover_timeout,
           .linger = knobs_.linger};
 }

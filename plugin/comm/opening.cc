@@ -42,6 +42,7 @@ std::optional<Opening::Outcome> Opening::Take() {
 // The agent has found a path that begins at this device.
 void Opening::Prepare(const control::Prepare& where) {
   rdma_.reset();
+  if (tools_.knobs.checksum != 0) return tools_.link.Answer(request_, {{}, "NCCL_RELAY_CHECKSUM=1"});
   auto end = RdmaSendEnd::Make(where, tools_.knobs.hop_timeout);
   if (!end) return tools_.link.Answer(request_, {{}, end.error().what});
   rdma_ = std::move(*end);
@@ -71,6 +72,7 @@ Opening::Outcome Opening::Open(control::Received received) {
   SayLinks("rdma to " + node_name_, opened.devices);
   opened.circuit.circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()),
                                                               connect_.name, connected.path, tools_.counters);
+  if (tools_.knobs.checksum != 0) opened.circuit.circuit->AddChecksums();
   opened.circuit.eager_bytes = std::min<uint64_t>(offer->eager_bytes, tools_.knobs.eager);
   opened.circuit.near_link = FirstLink(connected.path);
   return opened;

@@ -11,6 +11,8 @@ namespace {
 // NCCL's LL slots are this large (NCCL_LL_BUFFSIZE / 8): a message up to it may carry flags that a GPU polls.
 constexpr uint64_t kMayPollBytes = 65536;
 constexpr size_t kBounceBytes = 65536;  // a multiple of 128: a line of LL128 is never cut
+// A frame with a checksum is placed from there as a whole, once the circuit has verified the last of it.
+static_assert(kBounceBytes >= kMaxChecksummedBytes);
 
 }  // namespace
 

@@ -104,7 +104,8 @@ def test_only_the_agent_is_left_and_not_for_long(lab):
 
 # An end at the worst time -------------------------------------------------------------------------------------------
 
-SHORT = {"NCCL_RELAY_CONNECT_TIMEOUT": "5", "NCCL_RELAY_HOP_TIMEOUT": "2", "NCCL_RELAY_RECOVER_TIMEOUT": "3",
+HOP, RECOVER = 2, 3
+SHORT = {"NCCL_RELAY_CONNECT_TIMEOUT": "5", "NCCL_RELAY_HOP_TIMEOUT": str(HOP), "NCCL_RELAY_RECOVER_TIMEOUT": str(RECOVER),
          "NCCL_RELAY_LINGER": "2"}
 
 
@@ -122,7 +123,7 @@ def test_a_sender_whose_acknowledgement_is_lost_is_told(lab, build, guest, tmp_p
     run.says(f"{receiver}| received")
     run.says(f"{receiver}| ended with status 0")
     told = re.search(r"^A\| error after ([\d.]+) s", run.output, re.M)
-    assert told and float(told[1]) < 3 + 2, run.text()
+    assert told and float(told[1]) < HOP + RECOVER + 3, run.text()
     run.says("A| NET/Relay test: connection with", "A ab--ba B")
 
 
@@ -131,7 +132,7 @@ def test_a_sender_whose_acknowledgement_is_lost_is_told(lab, build, guest, tmp_p
 def test_a_cut_at_any_moment_hangs_nobody(lab, fault, link, later):
     run, at = midway(lambda at: lab.nccl("chain:3", "fault -b 64K --timeout 12", env=SHORT, options=[
         fault, f"{link}@{at + later:.2f}s", "--timeout", "40", "--grace", "30"]), "ABC")
-    assert run.seconds < at + 2 + 5, run.text()
+    assert run.seconds < at + HOP + RECOVER + 5, run.text()
     for node in "ABC":
         assert re.search(rf"^{node}\|.*NCCL WARN NET/Relay .*connection with", run.output, re.M), run.text()
     assert "via NET/Socket" not in run.output

@@ -60,6 +60,13 @@ def test_two_ranks_on_each_node(lab):
     check_rows(lab.perf(f"alltoall {SIZES}", options=["--ranks-per-node", "2", "--timeout", "60"]).right())
 
 
+@pytest.mark.parametrize("protocol", ["ll", "simple"])
+def test_payload_with_checksums_arrives_as_it_is(lab, protocol):
+    perf = lab.perf(f"all_reduce --proto {protocol} {SIZES}", env={"NCCL_RELAY_CHECKSUM": "1", "NCCL_DEBUG": "INFO"})
+    check_rows(perf.right())
+    assert perf.run.says("NCCL_RELAY_CHECKSUM=1", "over TCP")
+
+
 def test_the_closing_edge_is_relayed(lab):
     perf = lab.perf("sendrecv -b 8M -e 8M -n 2 -w 0 -c 1")
     check_rows(perf.right())

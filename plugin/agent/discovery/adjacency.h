@@ -65,4 +65,18 @@ struct Adjacent {
 };
 bool operator==(const Adjacent& a, const Adjacent& b);
 
+// How a link ended, as seen from here. Circuits over it end with it where bytes can no longer cross it.
+struct Loss {
+  enum class Cause : uint8_t {
+    kPort,         // the own port has no carrier or is gone
+    kHostSilent,   // nothing comes from the other host any more
+    kAgentSilent,  // its agent says nothing any more, but its host answers: what other processes hold there goes on
+    kEnded,        // its agent has ended or was replaced: so do they
+    kOther,        // one of the two agents does not want it, or no longer hears the other
+  };
+  Cause cause = Cause::kOther;
+  std::string why;     // for the log
+  Duration silence{};  // of kHostSilent and kAgentSilent, where it was measured
+};
+
 }  // namespace relay::agent

@@ -32,7 +32,7 @@ class Discovery {
     // Both sides hear each other; the same again with another incarnation or address replaces it.
     std::function<void(const Adjacent&)> found;
     // Silent for too long, left, or the port is gone.
-    std::function<void(const Adjacent&, const std::string& why)> lost;
+    std::function<void(const Adjacent&, const Loss&)> lost;
     std::function<fabric::Mac(std::span<const std::byte>)> seal;
     std::function<bool(std::span<const std::byte>, const fabric::Mac&)> verify;
     // True when this address is one of another node of the own fabric: a route through it is no link.

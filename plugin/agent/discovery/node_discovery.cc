@@ -42,7 +42,7 @@ NodeDiscovery::NodeDiscovery(EventLoop& loop, DiscoveryOptions options, Hooks ho
       wires_({options_.node, options_.incarnation, options_.name, options_.port},
              {[this](const std::string& port, const Hello& hello) { SendOnWire(port, hello); },
               [this](const Adjacent& adjacent) { OnFound(adjacent); },
-              [this](const Adjacent& adjacent, const std::string& why) { OnLost(adjacent, why); }},
+              [this](const Adjacent& adjacent, const Loss& loss) { OnLost(adjacent, loss); }},
              counts_),
       wire_ports_(
           loop, options_.port,
@@ -75,7 +75,7 @@ RoutedAdjacencies::Hooks NodeDiscovery::RoutedHooks() {
       },
       [this] { return gate_.open(); },
       [this](const Adjacent& adjacent) { OnFound(adjacent); },
-      [this](const Adjacent& adjacent, const std::string& why) { OnLost(adjacent, why); },
+      [this](const Adjacent& adjacent, const Loss& loss) { OnLost(adjacent, loss); },
       [this](const std::string& kind, const std::string& sentence, TimePoint now) { gate_.Warn(kind, sentence, now); },
       [this](const std::string& interface) { return choice_.Find(interface) != nullptr; }};
 }
@@ -101,9 +101,12 @@ std::vector<Interface> NodeDiscovery::Chosen() const {
   return out;
 }
 
-std::string NodeDiscovery::WhyGone(const std::string& port) const {
-  auto refused = choice_.refused.find(port);
-  return port + " " + (refused == choice_.refused.end() ? "is gone" : refused->second);
+Loss NodeDiscovery::WhyGone(const std::string& port) const {
+  const auto refused = choice_.refused.find(port);
+  const auto& now = watch_->interfaces();
+  const bool up = std::any_of(now.begin(), now.end(), [&](const Interface& i) { return i.name == port && i.up; });
+  return {up ? Loss::Cause::kOther : Loss::Cause::kPort,
+          port + " " + (refused == choice_.refused.end() ? "is gone" : refused->second)};
 }
 
 void NodeDiscovery::FollowInterfaces() {
@@ -146,8 +149,8 @@ void NodeDiscovery::OnFound(const Adjacent& adjacent) {
   events_.push_back([this, adjacent] { hooks_.found(adjacent); });
 }
 
-void NodeDiscovery::OnLost(const Adjacent& adjacent, const std::string& why) {
-  events_.push_back([this, adjacent, why] { hooks_.lost(adjacent, why); });
+void NodeDiscovery::OnLost(const Adjacent& adjacent, const Loss& loss) {
+  events_.push_back([this, adjacent, loss] { hooks_.lost(adjacent, loss); });
 }
 
 void NodeDiscovery::OnWireHello(const HelloArrival& arrival, std::span<const std::byte> bytes) {

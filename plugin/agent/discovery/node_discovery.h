@@ -34,14 +34,14 @@ class NodeDiscovery final : public Discovery {
   RoutedAdjacencies::Hooks RoutedHooks();
   void TellPorts();
   std::vector<Interface> Chosen() const;
-  std::string WhyGone(const std::string& port) const;
+  Loss WhyGone(const std::string& port) const;
   void OnWireHello(const HelloArrival& arrival, std::span<const std::byte> bytes);
   void SendOnWire(const std::string& port, Hello hello);
   void OnUnicastHello(const HelloArrival& arrival, std::span<const std::byte> bytes);
   void SendUnicast(const SocketAddress& to, const SocketAddress& from, Hello hello);
   TimePoint TickAll(TimePoint now);
   void OnFound(const Adjacent& adjacent);
-  void OnLost(const Adjacent& adjacent, const std::string& why);
+  void OnLost(const Adjacent& adjacent, const Loss& loss);
   // After everything that may have moved the adjacencies: tells what has happened and sets the timer.
   void Settle();
 

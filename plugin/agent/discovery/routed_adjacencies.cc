@@ -120,7 +120,7 @@ void RoutedAdjacencies::Receive(const HelloArrival& arrival, const Hello& hello,
     peer->router = false;
   }
   if (hello.leaving) {
-    Drop(*peer, "the agent of " + PeerText(hello, arrival.from) + " has ended");
+    Drop(*peer, "the agent of " + PeerText(hello, arrival.from) + " has ended", Loss::Cause::kEnded);
     peer->heard.reset();
     return;
   }
@@ -220,7 +220,7 @@ void RoutedAdjacencies::Settle(Peer& peer, TimePoint now) {
   if (!peer.heard) return;
   const std::string who = PeerText(peer.heard->hello, peer.address);
   if (now - peer.heard->when >= kSilence) {
-    Drop(peer, who + " has been silent for " + SecondsText(kSilence));
+    Drop(peer, who + " has been silent for " + SecondsText(kSilence), Loss::Cause::kHostSilent);
     peer.heard.reset();
     peer.attempt = 0;
     return;
@@ -261,8 +261,10 @@ void RoutedAdjacencies::Settle(Peer& peer, TimePoint now) {
   hooks_.found(adjacent);
 }
 
-void RoutedAdjacencies::Drop(Peer& peer, const std::string& why) {
-  if (auto told = std::exchange(peer.told, std::nullopt)) hooks_.lost(*told, why);
+void RoutedAdjacencies::Drop(Peer& peer, const std::string& why, Loss::Cause cause) {
+  if (auto told = std::exchange(peer.told, std::nullopt)) {
+    hooks_.lost(*told, {cause, why, cause == Loss::Cause::kHostSilent ? kSilence : Duration::zero()});
+  }
 }
 
 bool RoutedAdjacencies::Asked(const Peer& peer, TimePoint now) const { return peer.listed || now < peer.asked_until; }

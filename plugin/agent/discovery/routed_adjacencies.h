@@ -37,7 +37,7 @@ class RoutedAdjacencies {
     std::function<bool(const std::string& near_port, NodeId)> on_wire;
     std::function<bool()> open;  // no key
     std::function<void(const Adjacent&)> found;
-    std::function<void(const Adjacent&, const std::string& why)> lost;
+    std::function<void(const Adjacent&, const Loss&)> lost;
     std::function<void(const std::string& kind, const std::string& sentence, TimePoint)> warn;
     // True for interfaces that carry data: a way by another one is no link. Empty: all do.
     std::function<bool(const std::string& interface)> carries_data = {};
@@ -102,7 +102,7 @@ class RoutedAdjacencies {
   bool WayIsClear(Peer& peer, TimePoint now);
   void AskAlongTheWay(Peer& peer, TimePoint now);
   void Settle(Peer& peer, TimePoint now);
-  void Drop(Peer& peer, const std::string& why);
+  void Drop(Peer& peer, const std::string& why, Loss::Cause cause = Loss::Cause::kOther);
   bool Taken(const Peer& peer, const Adjacent& adjacent) const;
   void Say(Peer& peer, uint8_t ttl, TimePoint now, bool leaving = false);
   void SendDue(Peer& peer, TimePoint now);

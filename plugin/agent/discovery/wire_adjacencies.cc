@@ -52,10 +52,10 @@ void WireAdjacencies::PortUp(const std::string& port, bool link_local, TimePoint
   known->second.schedule.Start(now);
 }
 
-void WireAdjacencies::PortDown(const std::string& port, const std::string& why) {
+void WireAdjacencies::PortDown(const std::string& port, const Loss& loss) {
   auto known = ports_.extract(port);
   if (known.empty()) return;
-  for (auto& [far, heard] : known.mapped().heard) Drop(heard, why);
+  for (auto& [far, heard] : known.mapped().heard) Drop(heard, loss);
 }
 
 Duration WireAdjacencies::Spread(const Port& port) const {
@@ -101,7 +101,7 @@ void WireAdjacencies::Receive(const HelloArrival& arrival, const Hello& hello, T
   if (hello.leaving) {
     auto gone = port.heard.find(far);
     if (gone == port.heard.end()) return;
-    Drop(gone->second, "the agent of " + FarText(far, hello.name) + " has ended");
+    Drop(gone->second, {Loss::Cause::kEnded, "the agent of " + FarText(far, hello.name) + " has ended"});
     port.heard.erase(gone);
     return;
   }
@@ -132,7 +132,8 @@ void WireAdjacencies::Settle(const std::string& name, Port& port, HeardOn& entry
   auto& [far, heard] = entry;
   if (!heard.names_us) {
     const bool restarted = heard.told && heard.told->far_incarnation != heard.incarnation;
-    return Drop(heard, FarText(far, heard.name) + (restarted ? " has a new agent" : " no longer hears " + name));
+    return restarted ? Drop(heard, {Loss::Cause::kEnded, FarText(far, heard.name) + " has a new agent"})
+                     : Drop(heard, {Loss::Cause::kOther, FarText(far, heard.name) + " no longer hears " + name});
   }
   // An address that works is kept: a better one is no reason to break what runs over this one.
   const Sighting* best = nullptr;
@@ -154,8 +155,20 @@ void WireAdjacencies::Settle(const std::string& name, Port& port, HeardOn& entry
   hooks_.found(adjacent);
 }
 
-void WireAdjacencies::Drop(Heard& heard, const std::string& why) {
-  if (auto told = std::exchange(heard.told, std::nullopt)) hooks_.lost(*told, why);
+void WireAdjacencies::Drop(Heard& heard, const Loss& loss) {
+  if (auto told = std::exchange(heard.told, std::nullopt)) hooks_.lost(*told, loss);
+}
+
+// An agent that was stopped, or had no turn on a busy host, has heard nobody meanwhile: that is no silence of theirs.
+void WireAdjacencies::Forgive(TimePoint now) {
+  const Duration asleep = ticked_ ? now - *ticked_ - kHelloPeriod : Duration::zero();
+  ticked_ = now;
+  if (asleep < kHelloPeriod / 2) return;
+  for (auto& [name, port] : ports_) {
+    for (auto& [far, heard] : port.heard) {
+      for (Sighting& sighting : heard.sightings) sighting.heard = std::min(now, sighting.heard + asleep);
+    }
+  }
 }
 
 void WireAdjacencies::Age(const std::string& name, Port& port, TimePoint now) {
@@ -167,13 +180,15 @@ void WireAdjacencies::Age(const std::string& name, Port& port, TimePoint now) {
       ++it;
       continue;
     }
-    Drop(heard, FarText(far, heard.name) + " has been silent on " + name + " for " + SecondsText(kSilence));
+    Drop(heard, {Loss::Cause::kHostSilent,
+                 FarText(far, heard.name) + " has been silent on " + name + " for " + SecondsText(kSilence), kSilence});
     it = port.heard.erase(it);
     port.schedule.Answer(now, Duration::zero());  // the other side, if it still hears us, learns at once
   }
 }
 
 TimePoint WireAdjacencies::Tick(TimePoint now) {
+  Forgive(now);
   TimePoint next = now + kHelloPeriod;
   if (std::any_of(ports_.begin(), ports_.end(), [&](auto& port) { return port.second.schedule.period_due() <= now; })) {
     for (auto& [name, port] : ports_) port.schedule.GoAlong(now);

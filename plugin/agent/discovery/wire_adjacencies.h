@@ -30,14 +30,14 @@ class WireAdjacencies {
     // To everyone on that port's wire, over every family that it has. The sequence is the sender's to fill in.
     std::function<void(const std::string& port, const Hello&)> send;
     std::function<void(const Adjacent&)> found;
-    std::function<void(const Adjacent&, const std::string& why)> lost;
+    std::function<void(const Adjacent&, const Loss&)> lost;
   };
   WireAdjacencies(Self self, Hooks hooks, HelloCounts& counts);
 
   // A port is there, or has one family more. `link_local`: it has an IPv6 link-local address, so that a neighbour heard
   // over IPv4 first is likely to be heard over that in a moment.
   void PortUp(const std::string& port, bool link_local, TimePoint now);
-  void PortDown(const std::string& port, const std::string& why);
+  void PortDown(const std::string& port, const Loss& loss);
   // One that HelloGate has admitted.
   void Receive(const HelloArrival& arrival, const Hello& hello, TimePoint now);
   // Sends and ages what is due; returns when to be called again.
@@ -77,7 +77,8 @@ class WireAdjacencies {
   Heard* Note(Port& port, const PortName& far, TimePoint now);
   void See(Heard& heard, const HelloArrival& arrival, TimePoint now);
   void Settle(const std::string& name, Port& port, HeardOn& entry, TimePoint now);
-  void Drop(Heard& heard, const std::string& why);
+  void Drop(Heard& heard, const Loss& loss);
+  void Forgive(TimePoint now);
   void Age(const std::string& name, Port& port, TimePoint now);
   void Say(const std::string& name, const Port& port, TimePoint now, bool leaving);
   Duration Spread(const Port& port) const;
@@ -86,6 +87,7 @@ class WireAdjacencies {
   const Hooks hooks_;
   HelloCounts& counts_;
   std::map<std::string, Port> ports_;
+  std::optional<TimePoint> ticked_;
 };
 
 }  // namespace relay::agent

@@ -132,7 +132,7 @@ void SessionDesk::Inner::Take(const LineKey& key, Call call, const SessionMessag
   if (message.incarnation < std::max(line.adjacent.far_incarnation, line.facts.far_incarnation)) {
     return Refuse(call, RefusedCode::kForbidden, "an agent of " + message.name + " calls that was replaced by another");
   }
-  Close(line, "its agent has called anew");
+  Close(line, {Loss::Cause::kEnded, "its agent has called anew"});
   if (!lines.contains(key)) return;
   FrameWriter writer(call.secret, Side::kAcceptor);
   if (!WriteWhole(call.socket.get(), writer.Encode(SetupType::kSession, EncodeBody(Introduction(line))))) return;

@@ -48,7 +48,9 @@ void SessionDesk::Inner::Found(const Adjacent& adjacent) {
   const bool anew = adjacent.far_incarnation > line.adjacent.far_incarnation;
   line.adjacent = adjacent;
   if (anew) line.failures = 0;
-  if (line.session && line.facts.far_incarnation < adjacent.far_incarnation) Close(line, "its agent was started anew");
+  if (line.session && line.facts.far_incarnation < adjacent.far_incarnation) {
+    Close(line, {Loss::Cause::kEnded, "its agent was started anew"});
+  }
   if (!line.session && (anew || (!line.call && line.dial == 0))) {
     line.call.reset();
     DialLater(key, line);
@@ -56,12 +58,17 @@ void SessionDesk::Inner::Found(const Adjacent& adjacent) {
   Unpark();
 }
 
-void SessionDesk::Inner::Lost(const Adjacent& adjacent, const std::string& why) {
+void SessionDesk::Inner::Lost(const Adjacent& adjacent, Loss loss) {
   auto it = lines.find(KeyOf(adjacent));
   if (it == lines.end()) return;
   loop.Cancel(it->second.dial);
   auto gone = lines.extract(it);
-  Close(gone.mapped(), why);
+  const Session* session = gone.mapped().session.get();
+  if (loss.cause == Loss::Cause::kHostSilent && session != nullptr && session->HostAnswers()) {
+    loss.cause = Loss::Cause::kAgentSilent;
+    loss.why += ", but its host answers";
+  }
+  Close(gone.mapped(), loss);
 }
 
 SessionMessage SessionDesk::Inner::Introduction(const Line& line) const {
@@ -85,7 +92,7 @@ void SessionDesk::Inner::Open(const LineKey& key, Session::Line opened, const Se
   Session::Hooks session_hooks;
   session_hooks.message = [this, id](Frame frame) { OnMessage(id, std::move(frame)); };
   session_hooks.round_trip = [this, id](Duration d) { OnRoundTrip(id, d); };
-  session_hooks.ended = [this, id](const std::string& why, bool forged) { OnEnded(id, why, forged); };
+  session_hooks.ended = [this, id](const Loss& loss, bool forged) { OnEnded(id, loss, forged); };
   line.session = std::make_unique<Session>(loop, std::move(opened), std::move(session_hooks));
   line.up_since = loop.clock().Now();
   if (auto started = line.session->Start(); !started) {
@@ -112,7 +119,7 @@ void SessionDesk::Inner::OnMessage(SessionId id, Frame frame) {
   const TimePoint now = loop.clock().Now();
   const auto refuse = [&](const Error& error) {
     Add(counters.setup_refused_bytes);
-    if (Line* line = FindLine(id)) line->session->End("it sent " + error.what);
+    if (Line* line = FindLine(id)) line->session->End({Loss::Cause::kOther, "it sent " + error.what});
   };
   if (frame.type == SetupType::kTable) {
     auto message = fabric::DecodeLinkState(frame.body);
@@ -142,18 +149,18 @@ void SessionDesk::Inner::OnRoundTrip(SessionId id, Duration round_trip) {
   if (hooks.measured) hooks.measured(SessionFacts(line->facts));
 }
 
-void SessionDesk::Inner::OnEnded(SessionId id, const std::string& why, bool forged) {
+void SessionDesk::Inner::OnEnded(SessionId id, const Loss& loss, bool forged) {
   if (forged) Add(counters.link_state_forged);
   Line* line = FindLine(id);
   if (line == nullptr) return;
   const LineKey key = line_of_session.at(id);
   if (loop.clock().Now() - line->up_since >= kLasted) line->failures = 0;
-  Close(*line, why);
+  Close(*line, loss);
   // The owner may have lost the line meanwhile.
   if (auto it = lines.find(key); it != lines.end() && !it->second.session) DialLater(key, it->second);
 }
 
-void SessionDesk::Inner::Close(Line& line, const std::string& why) {
+void SessionDesk::Inner::Close(Line& line, const Loss& loss) {
   if (!line.session) return;
   const std::unique_ptr<Session> ended = std::move(line.session);
   const SessionFacts facts = std::exchange(line.facts, {});
@@ -161,7 +168,7 @@ void SessionDesk::Inner::Close(Line& line, const std::string& why) {
   line_of_session.erase(facts.id);
   Add(counters.sessions_lost);
   surveys.SessionDown(facts.id, loop.clock().Now());
-  hooks.down(facts, why);
+  hooks.down(facts, loss);
 }
 
 void SessionDesk::Inner::TickSurveys() {

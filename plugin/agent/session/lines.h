@@ -40,7 +40,7 @@ struct SessionDesk::Inner {
   Inner& operator=(const Inner&) = delete;
 
   void Found(const Adjacent& adjacent);
-  void Lost(const Adjacent& adjacent, const std::string& why);
+  void Lost(const Adjacent& adjacent, Loss loss);
 
   // Dialling.
   bool Dials(const Line& line) const { return self.node < line.adjacent.far.node; }
@@ -61,9 +61,9 @@ struct SessionDesk::Inner {
   void Open(const LineKey& key, Session::Line opened, const SessionMessage& message);
   void OnMessage(SessionId id, Frame frame);
   void OnRoundTrip(SessionId id, Duration round_trip);
-  void OnEnded(SessionId id, const std::string& why, bool forged);
+  void OnEnded(SessionId id, const Loss& loss, bool forged);
   // Takes the session away and tells the owner; the line stays.
-  void Close(Line& line, const std::string& why);
+  void Close(Line& line, const Loss& loss);
   Line* FindLine(SessionId id);
   void Send(SessionId id, SetupType type, std::span<const std::byte> body);
 

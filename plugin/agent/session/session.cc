@@ -1,8 +1,11 @@
 #include "agent/session/session.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "agent/trust/printable.h"
 #include "base/codec.h"
@@ -17,10 +20,13 @@ constexpr size_t kMostQueued = size_t{64} << 20;
 constexpr size_t kBytesPerTurn = size_t{512} << 10;
 
 // Of the last system call on the socket.
-std::string HowItBroke(int err) {
+Loss HowItBroke(int err) {
   // With bytes of ours unread, the end of the other agent comes as an error.
-  if (err == ECONNRESET || err == EPIPE) return "its agent has hung up";
-  return FailErrno(ErrorCode::kRemote, "the line broke", err).value().what;
+  if (err == ECONNRESET || err == EPIPE) return {Loss::Cause::kEnded, "its agent has hung up", {}};
+  const bool silent = err == ETIMEDOUT || err == EHOSTUNREACH;
+  return {silent ? Loss::Cause::kHostSilent : Loss::Cause::kOther,
+          FailErrno(ErrorCode::kRemote, "the line broke", err).value().what,
+          {}};
 }
 
 uint64_t Nanoseconds(TimePoint t) { return static_cast<uint64_t>(t.time_since_epoch().count()); }
@@ -34,7 +40,8 @@ Session::Session(EventLoop& loop, Line line, Hooks hooks)
       writer_(std::move(line.writer)),
       silence_(line.silence),
       hooks_(std::move(hooks)),
-      heard_(loop.clock().Now()) {}
+      heard_(loop.clock().Now()),
+      pinged_(heard_) {}
 
 Session::~Session() {
   if (socket_) loop_.Forget(socket_.get());
@@ -57,7 +64,7 @@ void Session::Send(SetupType type, std::span<const std::byte> body) {
   queue_.push_back(writer_.Encode(type, body));
   queued_bytes_ += queue_.back().size();
   if (queued_bytes_ > kMostQueued) {
-    return End("it does not read: " + std::to_string(queued_bytes_ >> 20) + " MiB wait for it");
+    return End({Loss::Cause::kOther, "it does not read: " + std::to_string(queued_bytes_ >> 20) + " MiB wait for it"});
   }
   if (waits_for_room_) return;
   // From the loop: many messages of one turn leave together, and a broken socket ends nothing in the caller's hands.
@@ -65,8 +72,15 @@ void Session::Send(SetupType type, std::span<const std::byte> body) {
   loop_.Rearm(socket_.get(), EPOLLIN | EPOLLOUT);
 }
 
-void Session::End(const std::string& why) {
-  if (end_timer_ == 0) end_timer_ = loop_.After(Duration::zero(), [this, why] { Finish(why); });
+void Session::End(const Loss& loss) {
+  if (end_timer_ == 0) end_timer_ = loop_.After(Duration::zero(), [this, loss] { Finish(loss); });
+}
+
+bool Session::HostAnswers() const {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  return getsockopt(socket_.get(), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_unacked == 0 &&
+         info.tcpi_state == TCP_ESTABLISHED && queue_.empty();
 }
 
 void Session::OnEvents(uint32_t events) {
@@ -97,7 +111,7 @@ bool Session::TakeMessages() {
   while (true) {
     auto frame = reader_.Next();
     if (!frame) {
-      Finish("it sent " + frame.error().what, reader_.forged());
+      Finish({Loss::Cause::kOther, "it sent " + frame.error().what}, reader_.forged());
       return false;
     }
     if (!*frame) return true;
@@ -117,7 +131,9 @@ bool Session::Take(Frame frame) {
   }
   if (frame.type == SetupType::kRefused || frame.type == SetupType::kSession) {
     auto refused = frame.type == SetupType::kRefused ? DecodeRefused(frame.body) : Result<RefusedMessage>{};
-    Finish(refused && !refused->sentence.empty() ? "it says: " + Printable(refused->sentence) : "it has begun anew");
+    const bool says = refused && !refused->sentence.empty();
+    Finish(says ? Loss{Loss::Cause::kOther, "it says: " + Printable(refused->sentence)}
+                : Loss{Loss::Cause::kEnded, "it has begun anew"});
     return false;
   }
   const std::weak_ptr<const bool> alive = alive_;
@@ -159,16 +175,22 @@ bool Session::Flush() {
 
 void Session::Ping() {
   const TimePoint now = loop_.clock().Now();
-  if (now - heard_ > silence_) return Finish("nothing came for " + SecondsText(silence_));
+  const Duration pause = std::min<Duration>(kPingPause, silence_ / 4);
+  // Whoever was stopped himself has heard nothing meanwhile: that is no silence of the other end's.
+  if (now - std::exchange(pinged_, now) > 2 * pause) heard_ = now;
+  if (now - heard_ > silence_) {
+    return Finish({HostAnswers() ? Loss::Cause::kAgentSilent : Loss::Cause::kHostSilent,
+                   "nothing came for " + SecondsText(silence_), silence_});
+  }
   std::byte body[8];
   PutLe<uint64_t>(body, Nanoseconds(now));
   Send(SetupType::kPing, body);
-  ping_timer_ = loop_.After(std::min<Duration>(kPingPause, silence_ / 4), [this] { Ping(); });
+  ping_timer_ = loop_.After(pause, [this] { Ping(); });
 }
 
-void Session::Finish(const std::string& why, bool forged) {
+void Session::Finish(const Loss& loss, bool forged) {
   auto ended = std::move(hooks_.ended);
-  ended(why, forged);
+  ended(loss, forged);
 }
 
 }  // namespace relay::agent

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "agent/discovery/adjacency.h"
 #include "agent/session/frame.h"
 #include "base/event_loop.h"
 #include "base/fd.h"
@@ -27,7 +28,7 @@ class Session {
     // A round trip was measured: the smallest of the last few.
     std::function<void(Duration)> round_trip;
     // Once; the owner destroys the session in it. `forged`: a message had no proof of the key.
-    std::function<void(const std::string& why, bool forged)> ended;
+    std::function<void(const Loss&, bool forged)> ended;
   };
 
   Session(EventLoop& loop, Line line, Hooks hooks);
@@ -41,7 +42,10 @@ class Session {
   // this call.
   void Send(SetupType type, std::span<const std::byte> body);
   // Soon, not in this call.
-  void End(const std::string& why);
+  void End(const Loss& loss);
+  // The other host's kernel has acknowledged every PING so far: then it is reached, whatever becomes of its agent.
+  // PINGs are closer together than what counts as silence.
+  bool HostAnswers() const;
 
  private:
   void OnEvents(uint32_t events);
@@ -52,7 +56,7 @@ class Session {
   void OnPong(const Frame& frame);
   bool Flush();
   void Ping();
-  void Finish(const std::string& why, bool forged = false);
+  void Finish(const Loss& loss, bool forged = false);
 
   EventLoop& loop_;
   Fd socket_;
@@ -63,7 +67,7 @@ class Session {
   std::deque<std::vector<std::byte>> queue_;
   size_t queued_bytes_ = 0, front_sent_ = 0;
   bool waits_for_room_ = false;
-  TimePoint heard_;
+  TimePoint heard_, pinged_;
   std::array<Duration, 8> round_trips_{};
   size_t round_trip_count_ = 0;
   EventLoop::TimerId ping_timer_ = 0, end_timer_ = 0;

@@ -15,7 +15,7 @@ SessionDesk::~SessionDesk() = default;
 
 void SessionDesk::Found(const Adjacent& adjacent) { inner_->Found(adjacent); }
 
-void SessionDesk::Lost(const Adjacent& adjacent, const std::string& why) { inner_->Lost(adjacent, why); }
+void SessionDesk::Lost(const Adjacent& adjacent, const Loss& loss) { inner_->Lost(adjacent, loss); }
 
 void SessionDesk::Accepted(Call call) { inner_->Accepted(std::move(call)); }
 
@@ -26,7 +26,7 @@ void SessionDesk::Send(SessionId session, const fabric::LinkStateMessage& messag
 }
 
 void SessionDesk::Drop(SessionId session, const std::string& why) {
-  if (Line* line = inner_->FindLine(session)) line->session->End(why);
+  if (Line* line = inner_->FindLine(session)) line->session->End({Loss::Cause::kOther, why});
 }
 
 void SessionDesk::Survey(const std::string& question, Duration patience,

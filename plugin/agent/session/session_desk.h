@@ -43,7 +43,7 @@ class SessionDesk {
  public:
   struct Hooks {
     std::function<void(const SessionFacts&)> up;
-    std::function<void(const SessionFacts&, const std::string& why)> down;
+    std::function<void(const SessionFacts&, const Loss&)> down;
     std::function<void(const SessionFacts&)> measured;  // latency_us changed notably (factor 2)
     std::function<void(SessionId, const fabric::LinkStateMessage&)> link_state;
     std::function<std::string(const std::string& question)> answer;  // of this node to a survey
@@ -66,7 +66,7 @@ class SessionDesk {
   // adjacency lasts and no session lives.
   void Found(const Adjacent& adjacent);
   // The session of that adjacency ends too.
-  void Lost(const Adjacent& adjacent, const std::string& why);
+  void Lost(const Adjacent& adjacent, const Loss& loss);
   // A call whose handshake is done and whose first message was a SESSION: the socket, what it said, and where it came
   // in.
   struct Call {

@@ -151,9 +151,11 @@ Status QueuePair::Destroy() {
   if (!q.pair) return {};
   device_->Forget(q.pair);
   const int error = VerbsErrno(device_->verbs().destroy_qp(q.pair));
-  q.pair = nullptr;  // either way: a device that keeps it is not asked twice
   // A device that is gone gives nothing back, and writes nothing either.
-  if (error == 0 || device_->trouble()) return {};
+  if (error == 0 || device_->trouble()) {
+    q.pair = nullptr;
+    return {};
+  }
   return FailErrno(ErrorCode::kSystem,
                    q.device + " keeps a queue pair, and may still write into memory that was given to it", error);
 }

@@ -48,6 +48,7 @@ struct NetworkNode {
   int space = -1;  // its namespace; stays open for the commands that name it
   SystemClock clock;
   EventLoop loop{clock};
+  bool stopped = false;  // as by SIGSTOP: its loop has no turn
   std::unique_ptr<Discovery> discovery;
   std::vector<fabric::Port> ports;
   std::vector<Adjacent> adjacent;  // now
@@ -97,9 +98,9 @@ class OwnNetwork {
     const std::string there = "/proc/" + std::to_string(getpid()) + "/fd/" + std::to_string(b.space);
     Ip(a, "link add name " + a_port + " type veth peer name " + b_port + " netns " + there);
     if (!a_address.empty()) Ip(a, "addr add " + a_address + " dev " + a_port);
-    Ip(a, "link set " + a_port + " up");
+    Ip(a, "link set dev " + a_port + " up");
     if (!b_address.empty()) Ip(b, "addr add " + b_address + " dev " + b_port);
-    Ip(b, "link set " + b_port + " up");
+    Ip(b, "link set dev " + b_port + " up");
   }
   Discovery& Start(NetworkNode& node, uint64_t incarnation = 1, const std::string& ifname = "",
                    const std::string& peers = "") {
@@ -150,9 +151,9 @@ class OwnNetwork {
               forget(a);
               node.adjacent.push_back(a);
             },
-            [&node, forget](const Adjacent& a, const std::string& why) {
+            [&node, forget](const Adjacent& a, const Loss& loss) {
               forget(a);
-              node.lost.push_back(why);
+              node.lost.push_back(loss.why);
             },
             mac,
             [mac](std::span<const std::byte> bytes, const fabric::Mac& given) { return mac(bytes) == given; },
@@ -164,6 +165,7 @@ class OwnNetwork {
 
   void Turn() {
     for (auto& node : nodes_) {
+      if (node->stopped) continue;
       In(*node);
       node->loop.RunOnce(std::chrono::milliseconds(1));
     }

@@ -88,9 +88,9 @@ class Internet {
       std::erase_if(agent.adjacent, [&](const Adjacent& b) { return a.near_port == b.near_port && a.far == b.far; });
       agent.adjacent.push_back(a);
     };
-    hooks.lost = [&agent](const Adjacent& a, const std::string& why) {
+    hooks.lost = [&agent](const Adjacent& a, const Loss& loss) {
       EXPECT_EQ(std::erase_if(agent.adjacent, [&](const Adjacent& b) { return a == b; }), 1U);
-      agent.lost.push_back(why);
+      agent.lost.push_back(loss.why);
     };
     hooks.warn = [&agent](const std::string&, const std::string& line, TimePoint) { agent.warned.push_back(line); };
     const WireAdjacencies::Self self{index + 1, 1, "n" + std::to_string(index + 1), 21517};

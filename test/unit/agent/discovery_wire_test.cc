@@ -69,10 +69,10 @@ class Wires {
                                [&agent](const Adjacent& a) {
                                  agent.adjacent[{a.near_port, a.far}] = a;
                                },
-                               [&agent](const Adjacent& a, const std::string& why) {
+                               [&agent](const Adjacent& a, const Loss& how) {
                                  const std::pair key(a.near_port, a.far);
                                  EXPECT_EQ(agent.adjacent.erase(key), 1U);
-                                 agent.lost.push_back(why);
+                                 agent.lost.push_back(how.why);
                                }},
         agent.counts);
     agent.due = now_;
@@ -258,7 +258,7 @@ TEST(WireAdjacencies, AnAgentThatStartsAnewIsFoundAnew) {
 TEST(WireAdjacencies, APortThatGoesTakesItsAdjacenciesWithIt) {
   Pair pair;
   ASSERT_TRUE(pair.Until([&] { return pair.Both(); }, seconds(1)));
-  pair.agent(0).machine->PortDown("ab", "ab has no carrier");
+  pair.agent(0).machine->PortDown("ab", {Loss::Cause::kPort, "ab has no carrier"});
   EXPECT_THAT(pair.agent(0).lost, ElementsAre("ab has no carrier"));
   EXPECT_FALSE(pair.agent(0).machine->IsAdjacent(2));
 }

@@ -54,9 +54,10 @@ struct SessionNode {
   void Restart() {
     SessionDesk::Hooks hooks;
     hooks.up = [this](const SessionFacts& f) { ups.push_back(f); };
-    hooks.down = [this](const SessionFacts& f, const std::string& why) {
+    hooks.down = [this](const SessionFacts& f, const Loss& loss) {
       downs.push_back(f);
-      reasons.push_back(why);
+      reasons.push_back(loss.why);
+      causes.push_back(loss.cause);
     };
     hooks.measured = [this](const SessionFacts& f) { measured.push_back(f); };
     hooks.link_state = [this](SessionId id, const fabric::LinkStateMessage& m) { heard.emplace_back(id, m); };
@@ -125,6 +126,7 @@ struct SessionNode {
   std::unique_ptr<SessionDesk> desk;
   std::vector<SessionFacts> ups, downs, measured;
   std::vector<std::string> reasons, refusals;
+  std::vector<Loss::Cause> causes;
   std::vector<std::pair<SessionId, fabric::LinkStateMessage>> heard;
 };
 

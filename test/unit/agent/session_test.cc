@@ -142,7 +142,7 @@ TEST_F(Sessions, ANewerCallTakesTheLine) {
 
 TEST_F(Sessions, EndWithTheirLinkAtBothEnds) {
   Join(a_, b_);
-  b_.desk->Lost(b_.Sees(a_), "the cable is out");
+  b_.desk->Lost(b_.Sees(a_), {Loss::Cause::kPort, "the cable is out"});
   ASSERT_EQ(b_.reasons.size(), 1u);
   EXPECT_EQ(b_.reasons[0], "the cable is out");
   EXPECT_EQ(b_.downs[0].id, b_.ups[0].id);

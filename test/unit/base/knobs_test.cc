@@ -53,6 +53,7 @@ TEST(Knobs, AWrongValueIsRefusedWithNameAndRange) {
   EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_AGENT", "on"}}), nullptr));
   EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_LOG", "debug"}}), nullptr));
   EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_GDR", "on"}}), nullptr));
+  EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_CHECKSUM", "2"}}), nullptr));
   EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_STAGING", "cuda"}}), nullptr));
   EXPECT_FALSE(LoadKnobs(From({{"NCCL_RELAY_REGISTERED", "1M"}}), nullptr)) << "less than one circuit takes";
 }

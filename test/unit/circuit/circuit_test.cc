@@ -6,6 +6,8 @@
 #include <deque>
 #include <random>
 
+#include "base/crc32c.h"
+#include "fake/flipping_hop.h"
 #include "fake/stream_pair.h"
 
 namespace relay::circuit {
@@ -94,6 +96,63 @@ TEST(Circuit, FramesStayWholeHoweverTheHopCutsThem) {
     }
     EXPECT_EQ(data, payloads.size());
     EXPECT_EQ(got.frames.size(), sent.size());
+  }
+}
+
+// One DATA frame over a hop that flips a bit of each `every` bytes of payload.
+struct Flipped {
+  Flipped(bool checksums, uint64_t every, size_t size) : payload(fake::Pattern(size, 3)) {
+    flips.every = every;
+    int fds[2];
+    EXPECT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds));
+    Circuit a(transport::AdoptSocket(fds[0]), {}, "A B", counters);
+    Circuit b(std::make_unique<fake::FlippingHop>(transport::AdoptSocket(fds[1]), flips), {}, "A B", counters);
+    if (checksums) a.AddChecksums();
+    a.StartData({.type = FrameType::kData, .length = size, .total = size}, payload.data());
+    for (int i = 0; i < 1000 && received && got.payloads.empty(); ++i) {
+      EXPECT_TRUE(a.Flush());
+      received = b.Receive(got);
+    }
+  }
+  std::vector<std::byte> payload;
+  fake::Flips flips;
+  Counters counters;
+  Collector got;
+  Result<Progress> received = Progress::kAgain;
+};
+
+TEST(Circuit, WhatArrivesWrongWithAChecksumIsAnErrorBeforeTheLastOfItIsTaken) {
+  for (const uint64_t at : {1, 2, 777, 999, 1000}) {  // of 1000: the first, ... the last byte
+    Flipped frame(true, at, 1000);
+    ASSERT_FALSE(frame.received) << at;
+    EXPECT_EQ(frame.received.error().code, ErrorCode::kRemote);
+    EXPECT_NE(frame.received.error().what.find("flips bits"), std::string::npos);
+    EXPECT_TRUE(frame.got.payloads.empty());
+    EXPECT_LT(frame.got.payload.size(), 1000u);
+    EXPECT_EQ(frame.counters.checksum_errors, 1u);
+    EXPECT_GT(frame.flips.done, 0u);
+  }
+}
+
+TEST(Circuit, WhatArrivesWrongWithoutAChecksumIsNotSeen) {
+  Flipped frame(false, 777, 1000);
+  ASSERT_TRUE(frame.received);
+  ASSERT_EQ(frame.got.payloads.size(), 1u);
+  EXPECT_NE(frame.got.payloads[0], frame.payload);
+  EXPECT_EQ(frame.counters.checksum_errors, 0u);
+}
+
+TEST(Circuit, WhatArrivesRightWithAChecksumIsTaken) {
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{1000}, size_t{kMaxChecksummedBytes}}) {
+    Flipped frame(true, 0, size);
+    ASSERT_TRUE(frame.received) << frame.received.error().what;
+    if (size != 0) {
+      ASSERT_EQ(frame.got.payloads.size(), 1u);
+      EXPECT_EQ(frame.got.payloads[0], frame.payload);
+    }
+    ASSERT_EQ(frame.got.frames.size(), 1u);
+    EXPECT_EQ(frame.got.frames[0].flags, kChecksummed);
+    EXPECT_EQ(frame.got.frames[0].checksum, Crc32c(frame.payload));
   }
 }
 

@@ -48,6 +48,11 @@ TEST(Frame, IllegalHeadersAreRefused) {
   EXPECT_TRUE(refused([](auto& h) { h.total = kMaxMessageBytes + 1; }));
   EXPECT_TRUE(refused([](auto& h) { h.extra = 11; }));
   EXPECT_TRUE(refused([](auto& h) { h.type = FrameType::kAck; })) << "only DATA carries payload";
+  const auto with_checksum = [&](uint64_t bytes) {
+    return refused([&](auto& h) { h.flags = kChecksummed, h.length = bytes, h.total = h.offset + bytes; });
+  };
+  EXPECT_FALSE(with_checksum(kMaxChecksummedBytes));
+  EXPECT_TRUE(with_checksum(kMaxChecksummedBytes + 1));
   FrameBytes other_version = EncodeFrame(good);
   other_version[0] = std::byte{2};
   EXPECT_FALSE(DecodeFrame(other_version));

@@ -138,6 +138,26 @@ TEST(LaneRecovery, DevicesAndSocketsTakeTurns) {
   }
 }
 
+// The sender's device has said that it is whole; the receiver's has not been asked.
+TEST(LaneRecovery, WhatTheOldLaneHasBroughtCountsAtItsFence) {
+  Pair pair;
+  pair.Connect(true);
+  Request* receive = pair.Receive(1000);
+  for (int i = 0; i < 3; ++i) pair.Attend();
+  Request* send = pair.Send(fake::Pattern(1000, 1));
+  bool done = false;
+  for (int i = 0; i < 10 && !done; ++i) done = fake::StreamPair::Done(send);
+  ASSERT_TRUE(done);
+  pair.Connect(true);
+  Request* next = pair.Receive(1000);
+  Request* later = pair.Send(fake::Pattern(1000, 2));
+  EXPECT_TRUE(pair.Finish(receive));
+  EXPECT_EQ(pair.received(0), fake::Pattern(1000, 1));
+  EXPECT_TRUE(pair.Finish(later));
+  EXPECT_TRUE(pair.Finish(next));
+  EXPECT_EQ(pair.received(1), fake::Pattern(1000, 2));
+}
+
 // What waits in private memory for its receive belongs to no circuit.
 TEST(LaneRecovery, WhatCameEarlyOverASocketIsThereWhenDevicesCarryTheRest) {
   Pair pair(fake::kEager);
