@@ -117,7 +117,6 @@ Result<size_t> Circuit::Fill(std::span<const iovec> pieces) {
     return got;
   }
   moved_bytes_ += *got;
-  received_bytes_ += *got;
   return got;
 }
 

@@ -59,8 +59,6 @@ class Circuit {
   int fd() const { return hop_->fd(); }
   // Grows with bytes received and payload taken by the kernel: a sign of life from the path.
   uint64_t moved_bytes() const { return moved_bytes_; }
-  // Those that came.
-  uint64_t received_bytes() const { return received_bytes_; }
   // The hop itself has failed: what Flush or Receive returned is not about the bytes of the peer.
   bool broken() const { return broken_; }
 
@@ -92,7 +90,7 @@ class Circuit {
   bool in_payload_ = false;
   bool verifies_ = false;            // the frame being received
   uint32_t sum_ = 0, told_sum_ = 0;  // of what has come of it; what its header says of all of it
-  uint64_t moved_bytes_ = 0, received_bytes_ = 0;
+  uint64_t moved_bytes_ = 0;
   bool broken_ = false;
   int receive_calls_ = 0;  // of this Receive
 };

@@ -34,11 +34,15 @@ void SendRecovery::Tend(TimePoint now, const Need& need) {
     if (!opening_ && pace_.Due(now)) {
       pace_.Tried(now);
       Open(control::Purpose::kOpen);
+      if (!need.circuit) sender_.Replacing(true);
     }
     Ask(now, need);
   } else {
     inquiry_.Stop();
-    if (!opening_ && std::exchange(better_, false)) Open(control::Purpose::kOpenBetter);
+    if (!opening_ && std::exchange(better_, false)) {
+      Open(control::Purpose::kOpenBetter);
+      sender_.Replacing(true);
+    }
   }
 }
 
@@ -54,6 +58,7 @@ void SendRecovery::TakeOpened(TimePoint) {
   auto outcome = opening_->Take();
   if (!outcome) return;
   opening_.reset();
+  sender_.Replacing(false);
   if (*outcome) {
     Adopt(std::move(**outcome));
   } else if (connect_.purpose == control::Purpose::kOpen) {

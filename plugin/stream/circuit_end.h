@@ -30,8 +30,8 @@ class CircuitEnd {
   virtual Status DriveLane() { return {}; }
   // False: the socket tells of nothing but the end, and is read now and then.
   virtual bool NeedsSocket() const { return true; }
-  // No byte comes over this circuit after it returns; what has come counts.
-  virtual void Fence() {}
+  // No byte comes over this circuit after it returns; what has come counts. An error: a device may go on writing.
+  virtual Status Fence() { return {}; }
 
   void Heard() { heard_ = true; }
   // A device or a queue pair of the lane failed; what ended the circuit is nothing that the peer said.

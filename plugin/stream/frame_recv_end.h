@@ -19,7 +19,10 @@ class FrameRecvEnd final : public CircuitEnd {
   std::span<std::byte> Space() override { return inbox_.Space(); }
   void OnSpaceFilled(size_t bytes) override { inbox_.OnSpaceFilled(bytes); }
   Status OnFrameEnd(const FrameHeader& header) override { return inbox_.OnDataEnd(header); }
-  void Fence() override { inbox_.BreakOff(); }
+  Status Fence() override {
+    inbox_.BreakOff();
+    return {};
+  }
 
  private:
   Requests& requests_;

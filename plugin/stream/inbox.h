@@ -16,6 +16,7 @@ class Inbox {
       : requests_(requests), counters_(counters), eager_bytes_(eager_bytes) {}
 
   Receipts& receipts() { return receipts_; }
+  const Receipts& receipts() const { return receipts_; }
 
   Status OnPosted(Request& request);
   // A DATA frame: its header, room for its payload, its end.

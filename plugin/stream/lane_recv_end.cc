@@ -24,8 +24,11 @@ Status LaneRecvEnd::DriveLane() {
 }
 
 // What the sender's device has been told is whole, this side must know to be whole, too.
-void LaneRecvEnd::Fence() {
-  if (lane_->Fence()) (void)TakeWhole();
+Status LaneRecvEnd::Fence() {
+  const Status fenced = lane_->Fence();
+  // What it brought last may be out of order: then it does not count, and the sender's next word is about all of it.
+  (void)TakeWhole();
+  return fenced;
 }
 
 }  // namespace relay::stream

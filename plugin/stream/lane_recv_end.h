@@ -17,7 +17,7 @@ class LaneRecvEnd final : public CircuitEnd {
   transport::Lane* lane() override { return lane_.get(); }
   Status DriveLane() override;
   bool NeedsSocket() const override { return !heard(); }
-  void Fence() override;
+  Status Fence() override;
 
  private:
   Status TakeWhole();

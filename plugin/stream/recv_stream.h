@@ -29,6 +29,10 @@ class RecvStream final : public Stream {
   Status OnPosted(Request& request) override;
   Status OnResume(const FrameHeader& header) override { return Misplaced(header); }
   bool OwesAnswer() const override { return true; }
+  uint64_t Reached() const override {
+    const Receipts& receipts = inbox_.receipts();
+    return receipts.held() * kMaxMessageBytes + receipts.received();
+  }
 
   Inbox inbox_;
 };

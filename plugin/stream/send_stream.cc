@@ -27,6 +27,7 @@ Status SendStream::OnResume(const FrameHeader& header) {
   if (header.total != circuit()->name().epoch) return Misplaced(header);
   const bool posted = header.message < requests().posted();
   RELAY_TRY(ledger_.OnResume(header, posted ? requests().Of(header.message).size : 0));
+  resumed_at_ = header.offset;
   for (uint64_t m = requests().finished(); m < ledger_.done(); ++m) {
     requests().Finish(requests().Of(m), requests().Of(m).size);
     Add(counters().messages_sent);

@@ -25,8 +25,10 @@ class SendStream final : public Stream {
   Status OnPosted(Request& request) override { return end() != nullptr ? end()->OnPosted(request) : Status{}; }
   Status OnResume(const FrameHeader& header) override;
   bool OwesAnswer() const override { return false; }
+  uint64_t Reached() const override { return ledger_.done() * kMaxMessageBytes + resumed_at_; }
 
   SendLedger ledger_;
+  uint64_t resumed_at_ = 0;  // the offset of the last RESUME
 };
 
 }  // namespace relay::stream

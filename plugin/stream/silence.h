@@ -15,11 +15,12 @@ class Silence {
         ask_after_(std::min<Duration>(recover_timeout / 4, std::chrono::seconds(1))),
         doubt_after_(std::min<Duration>(recover_timeout / 2, std::chrono::seconds(3))) {}
 
+  static constexpr int64_t kNone = -1;
   struct Facts {
-    bool circuit = false;   // there is one
+    int64_t circuit = kNone;   // its epoch
     bool waiting = false;   // something is outstanding
     uint64_t moved = 0;     // grows with what the circuit takes or brings
-    uint64_t received = 0;  // grows with what it brings
+    uint64_t answers = 0;  // to PING
   };
   struct Verdict {
     bool ping = false;   // ask the other end
@@ -32,8 +33,8 @@ class Silence {
     Look(now, facts);
     Verdict verdict;
     verdict.over = facts.waiting && now - last_sign_ > recover_;
-    verdict.soon = warned_ || (!facts.circuit && facts.waiting);
-    if (!facts.circuit) return verdict;
+    verdict.soon = warned_ || (facts.circuit == kNone && facts.waiting);
+    if (facts.circuit == kNone) return verdict;
     const bool silent = facts.waiting && now - last_sign_ > ask_after_;
     if (fresh_ || (silent && now - last_ping_ > ask_after_)) {
       verdict.ping = true;
@@ -56,11 +57,12 @@ class Silence {
   void Look(TimePoint now, const Facts& facts) {
     if (unstamped_) {
       warned_at_ = now;
-      received_when_warned_ = facts.received;
+      answers_when_warned_ = facts.answers;
       unstamped_ = false;
     }
     const bool other = facts.circuit != circuit_;
-    if (other || facts.received != received_when_warned_) warned_ = false;
+    // What was on its way already, or is still to be read, proves nothing.
+    if (other || facts.answers != answers_when_warned_) warned_ = false;
     if (other) fresh_ = false;
     if (other || facts.moved != moved_ || (facts.waiting && !waiting_) || alive_) last_sign_ = last_ping_ = now;
     circuit_ = facts.circuit;
@@ -70,9 +72,10 @@ class Silence {
   }
 
   const Duration recover_, ask_after_, doubt_after_;
-  bool circuit_ = false, waiting_ = false, alive_ = false;
+  int64_t circuit_ = kNone;
+  bool waiting_ = false, alive_ = false;
   bool warned_ = false, fresh_ = false, unstamped_ = false;
-  uint64_t moved_ = 0, received_when_warned_ = 0;
+  uint64_t moved_ = 0, answers_when_warned_ = 0;
   TimePoint last_sign_{}, last_ping_{}, warned_at_{};
 };
 

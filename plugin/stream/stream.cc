@@ -11,8 +11,8 @@ namespace relay::stream {
 
 namespace {
 
-// Circuits in a row over which no message got through. A link that flaps costs one each time; what costs more is no
-// trouble of the path.
+// Circuits in a row over which nothing got through. A link that flaps costs one each time; what costs more is no trouble
+// of the path.
 constexpr uint64_t kMostFruitless = 64;
 
 }  // namespace
@@ -123,9 +123,12 @@ bool Stream::MayRecoverFrom(const Error& error) const {
 
 void Stream::Lose(Error error) {
   loss_ = Peer() + ": " + error.what;
-  RELAY_INFO("%s; another circuit is looked for", loss_.c_str());
   trouble_.clear();
-  Add(counters_.circuits_lost);
+  // While another is being opened beside it, its end may be the peer's answer.
+  if (!replacing_) {
+    RELAY_INFO("%s; another circuit is looked for", loss_.c_str());
+    Add(counters_.circuits_lost);
+  }
   Drop();
   if (service_ != nullptr) service_->TakeOver(*this);
 }
@@ -139,9 +142,9 @@ void Stream::Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<Cir
   for (uint64_t m = requests_.finished(); keys_of_ && m != requests_.posted(); ++m) {
     requests_.Of(m).keys = keys_of_(requests_.Of(m).region);
   }
-  const bool fruitless = requests_.outstanding() && requests_.finished() == finished_before_;
+  const bool fruitless = requests_.outstanding() && Reached() == reached_before_;
   fruitless_ = fruitless ? fruitless_ + 1 : 0;
-  finished_before_ = requests_.finished();
+  reached_before_ = Reached();
   heard_ = ping_due_ = pong_due_ = close_sent_ = doubted_ = soon_ = false;
   close_due_ = closed_;
   trouble_.clear();
@@ -159,12 +162,15 @@ bool Stream::SocketIsDue() {
 
 // Whatever touches the caller's memory on behalf of the circuit ends first.
 void Stream::Drop() {
-  if (end_) end_->Fence();
+  Status fenced;
+  if (end_) fenced = end_->Fence();
   if (const std::string carried = end_ && end_->lane() != nullptr ? end_->lane()->Summary() : ""; !carried.empty()) {
     RELAY_INFO("%s: %s", Peer().c_str(), carried.c_str());
   }
   end_.reset();
   circuit_.reset();
+  // Nothing may be placed where a device may still write.
+  if (!fenced) Break(std::move(fenced).error());
 }
 
 bool Stream::QueueClose(CloseReason reason) {
@@ -212,6 +218,13 @@ void Stream::Warn(const std::string& sentence) {
   if (!circuit_) return;
   RELAY_INFO("%s: %s", Peer().c_str(), sentence.c_str());
   silence_.Warn();
+  soon_ = true;
+  if (service_ != nullptr) service_->TakeOver(*this);
+}
+
+void Stream::Replacing(bool replacing) {
+  const Turn turn(*this);
+  replacing_ = replacing;
 }
 
 void Stream::NoteTrouble(std::string sentence) {
@@ -277,6 +290,7 @@ Status Stream::OnFrame(const FrameHeader& header) {
       return OnClose(header);
     case FrameType::kPing:
       pong_due_ = pong_due_ || header.extra == 0;
+      answers_ += header.extra;
       return {};
     case FrameType::kResume:
       return OnResume(header);
@@ -306,11 +320,6 @@ Status Stream::OnClose(const FrameHeader& header) {
 uint64_t Stream::Moved() const {
   if (!circuit_) return 0;
   return circuit_->moved_bytes() + (end_->lane() != nullptr ? end_->lane()->moved() : 0);
-}
-
-uint64_t Stream::Received() const {
-  if (!circuit_) return 0;
-  return circuit_->received_bytes() + (end_->lane() != nullptr ? end_->lane()->moved() : 0);
 }
 
 // What a device reports from now on wakes whoever waits for its descriptor; what it has reported so far does not.
@@ -344,7 +353,7 @@ std::string Stream::WhyOver() const {
 
 Silence::Verdict Stream::Judge(TimePoint now) {
   const Silence::Verdict verdict =
-      silence_.Judge(now, {circuit_ != nullptr, requests_.outstanding(), Moved(), Received()});
+      silence_.Judge(now, {circuit_ ? int64_t{circuit_->name().epoch} : Silence::kNone, requests_.outstanding(), Moved(), answers_});
   if (verdict.over) {
     Break({ErrorCode::kRemote, 0, WhyOver()});
   } else if (verdict.ping && circuit_) {

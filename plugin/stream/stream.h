@@ -63,6 +63,8 @@ class Stream : protected circuit::FrameSink {
   void set_keys(KeysOf keys) { keys_of_ = std::move(keys); }
   // A link of the present circuit is said to be gone, in this sentence.
   void Warn(const std::string& sentence);
+  // Another circuit is being opened while the present one may still work.
+  void Replacing(bool replacing);
   // Why there is no other circuit yet.
   void NoteTrouble(std::string sentence);
   // The peer's process lives: what it owes may take as long as it likes.
@@ -114,6 +116,8 @@ class Stream : protected circuit::FrameSink {
   virtual Status OnResume(const FrameHeader& header) = 0;
   // Without a circuit, this end still owes the peer an answer: a remnant waits for the next one.
   virtual bool OwesAnswer() const = 0;
+  // Grows with every message, and every part of one, that has come over.
+  virtual uint64_t Reached() const = 0;
 
   // Under the lock: this circuit and its end take the place of the last, which was dropped. `over`: its path, for
   // sentences; `near_link`: "A ab--ba B", the one whose hop ends here.
@@ -160,7 +164,6 @@ class Stream : protected circuit::FrameSink {
   bool SocketIsDue();
   void PrepareSleep();
   uint64_t Moved() const;
-  uint64_t Received() const;
   bool Waits() const;
 
   std::mutex mutex_;
@@ -171,7 +174,7 @@ class Stream : protected circuit::FrameSink {
   const StreamOptions options_;
   Counters& counters_;
   Service* service_ = nullptr;
-  bool recovers_ = false;
+  bool recovers_ = false, replacing_ = false;
   KeysOf keys_of_;
   std::atomic<uint64_t> calls_{0};
 
@@ -180,6 +183,7 @@ class Stream : protected circuit::FrameSink {
   FrameHeader frame_;             // being received
   bool ping_due_ = false, pong_due_ = false, heard_ = false;
   bool attending_ = false;       // the service thread drives
+  uint64_t answers_ = 0;         // to PING
   uint32_t socket_skipped_ = 0;  // drives since the socket was read
   bool closed_ = false;          // by the caller: this is a remnant
   bool close_due_ = false, close_sent_ = false, close_received_ = false;
@@ -192,8 +196,8 @@ class Stream : protected circuit::FrameSink {
   std::string loss_;        // how the last circuit ended
   std::string trouble_;     // why there is no other
   std::string warning_;     // what was last said of its links
-  uint64_t fruitless_ = 0;  // circuits since a message finished
-  uint64_t finished_before_ = 0;
+  uint64_t fruitless_ = 0;       // circuits since anything got through
+  uint64_t reached_before_ = 0;
   TimePoint closed_at_{};
 };
 

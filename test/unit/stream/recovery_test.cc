@@ -315,6 +315,19 @@ TEST(Recovery, ACircuitWhoseLinkIsSaidToBeGoneHasAMomentToProveThatItIsNot) {
   }
 }
 
+TEST(Recovery, WhatWasSaidOfACircuitIsNotSaidOfTheNext) {
+  Chain chain;
+  auto nothing = [](const Stream::Attention&) {};
+  chain.sender->Attend(kNow, true, nothing);
+  chain.sender->Warn("link A-B is down");
+  chain.sender->Attend(kNow, true, nothing);
+  EXPECT_TRUE(chain.sender->Attend(kNow + std::chrono::milliseconds(300), true, nothing).doubt);
+  chain.Connect();
+  const auto next = chain.sender->Attend(kNow + std::chrono::milliseconds(400), true, nothing);
+  EXPECT_FALSE(next.doubt);
+  EXPECT_FALSE(next.soon);
+}
+
 TEST(Recovery, APeerThatLivesIsWaitedForWithoutLimit) {
   Chain chain;
   std::vector<std::byte> bytes(10);
