@@ -92,6 +92,24 @@ def test_communicators_end_with_requests_in_flight(lab, abi):
     assert table["rounds"] == 6 and table["in_flight"] > 0 and table["wrong"] == 0
 
 
+@pytest.mark.parametrize("fresh", ["", "--fresh"])
+def test_for_a_while_every_repetition_is_verified(lab, fresh):
+    table = lab.perf(f"alltoall -b 4K -e 64K -f 4 --seconds 1 --gap {fresh}").right()
+    assert table["seconds"] == 1 and table["repetitions"] > 2 and table["wrong"] == 0
+    assert 0 < table["longest_gap_s"] < 60 and table["gap_rank"] in (0, 1, 2)
+
+
+def test_a_late_receiver_and_rests_are_waited_for(lab):
+    perf = lab.perf("sendrecv -b 64K -e 64K --seconds 1 --gap --phases --hold 0.2 --hold-close 0.2 "
+                    "$([ $RANK != 1 ] || echo --late 2)")
+    table = perf.right()
+    assert table["wrong"] == 0 and table["longest_gap_s"] > 1.5
+    for rank, node in enumerate("ABC"):
+        said = [phase for phase in ("init", "connect", "connected", "traffic", "close", "closed")
+                if f"{node}| nccl-relay perf: rank {rank}: {phase}\n" in perf.run.output]
+        assert len(said) == 6, perf.run.text()
+
+
 # What must be noticed ------------------------------------------------------------------------------------------------
 
 
@@ -103,6 +121,12 @@ def test_one_flipped_bit_on_one_rank_is_noticed(lab, collective, protocol):
     perf = lab.perf(f"{collective} -b 64K -e 64K -n 1 --proto {protocol} {corrupt}")
     perf.run.failed()
     assert perf.run.status == 1 and perf.table()["out_of_bounds"] == 1 and perf.table()["rows"][0]["wrong"] > 0
+
+
+def test_a_flipped_bit_is_noticed_in_any_repetition(lab):
+    perf = lab.perf("all_reduce -b 64K -e 64K --seconds 1 $([ $RANK != 2 ] || echo --corrupt 30)")
+    perf.run.failed()
+    assert perf.run.status == 1 and perf.table()["wrong"] > 0
 
 
 def test_a_rank_that_dies_ends_the_others_with_a_sentence(lab):
