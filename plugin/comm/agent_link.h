@@ -34,7 +34,7 @@ class AgentLink {
   void Unregister(const Token& token);
   // The circuit that arrived last for this token, once.
   std::optional<control::Received> TakeArrival(const Token& token);
-  // From now on only circuits of this connection arrive for the token, and only later ones than its `epoch`.
+  // From now on only circuits of this connection arrive for the token, and none of an earlier epoch.
   void Expect(const Token& token, uint64_t connection, uint32_t epoch);
 
   // What the agent has to tell of a circuit's links comes in here, until Unwatch.

@@ -45,8 +45,11 @@ class Silence {
     return verdict;
   }
 
-  // Somebody says that a link of the circuit is gone: it has to prove that it is not.
-  void Warn() { fresh_ = warned_ = unstamped_ = true; }
+  // Somebody says that a link of this circuit is gone: it has to prove that it is not.
+  void Warn(int64_t circuit) {
+    fresh_ = warned_ = unstamped_ = true;
+    warned_of_ = circuit;
+  }
   // The other end lives, whatever its circuit does.
   void Alive() { alive_ = true; }
 
@@ -55,6 +58,13 @@ class Silence {
   static constexpr Duration kProofTime = std::chrono::milliseconds(200);
 
   void Look(TimePoint now, const Facts& facts) {
+    // A thread that waits for a core hears nothing either: its own sleep is not the other end's silence.
+    const Duration slept = now - looked_at_ - recover_ / 4;
+    if (slept > Duration::zero()) {
+      last_sign_ = std::min(now, last_sign_ + slept);
+      warned_at_ = std::min(now, warned_at_ + slept);
+    }
+    looked_at_ = now;
     if (unstamped_) {
       warned_at_ = now;
       answers_when_warned_ = facts.answers;
@@ -62,8 +72,7 @@ class Silence {
     }
     const bool other = facts.circuit != circuit_;
     // What was on its way already, or is still to be read, proves nothing.
-    if (other || facts.answers != answers_when_warned_) warned_ = false;
-    if (other) fresh_ = false;
+    if (facts.circuit != warned_of_ || facts.answers != answers_when_warned_) warned_ = fresh_ = false;
     if (other || facts.moved != moved_ || (facts.waiting && !waiting_) || alive_) last_sign_ = last_ping_ = now;
     circuit_ = facts.circuit;
     waiting_ = facts.waiting;
@@ -72,11 +81,11 @@ class Silence {
   }
 
   const Duration recover_, ask_after_, doubt_after_;
-  int64_t circuit_ = kNone;
+  int64_t circuit_ = kNone, warned_of_ = kNone;
   bool waiting_ = false, alive_ = false;
   bool warned_ = false, fresh_ = false, unstamped_ = false;
   uint64_t moved_ = 0, answers_when_warned_ = 0;
-  TimePoint last_sign_{}, last_ping_{}, warned_at_{};
+  TimePoint looked_at_{}, last_sign_{}, last_ping_{}, warned_at_{};
 };
 
 }  // namespace relay::stream

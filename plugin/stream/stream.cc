@@ -14,6 +14,8 @@ namespace {
 // Circuits in a row over which nothing got through. A link that flaps costs one each time; what costs more is no trouble
 // of the path.
 constexpr uint64_t kMostFruitless = 64;
+// A remnant that no way leads to: whoever still needs its answer does not find it either.
+constexpr Duration kUnreachedRemnant = std::chrono::seconds(3);
 
 }  // namespace
 
@@ -217,7 +219,7 @@ void Stream::Warn(const std::string& sentence) {
   warning_ = sentence;
   if (!circuit_) return;
   RELAY_INFO("%s: %s", Peer().c_str(), sentence.c_str());
-  silence_.Warn();
+  silence_.Warn(circuit_->name().epoch);
   soon_ = true;
   if (service_ != nullptr) service_->TakeOver(*this);
 }
@@ -375,7 +377,8 @@ Stream::Attention Stream::Attend(TimePoint now, bool housekeeping, const std::fu
     soon_ = verdict.soon;
   }
   if (closed_ && closed_at_ == TimePoint{}) closed_at_ = now;
-  if (closed_ && now - closed_at_ > options_.linger) {
+  if (circuit_ || trouble_.empty()) reached_at_ = now;
+  if (closed_ && (now - closed_at_ > options_.linger || now - reached_at_ > kUnreachedRemnant)) {
     peer_gone_ = true;
     Drop();
   }

@@ -198,7 +198,7 @@ class Stream : protected circuit::FrameSink {
   std::string warning_;     // what was last said of its links
   uint64_t fruitless_ = 0;       // circuits since anything got through
   uint64_t reached_before_ = 0;
-  TimePoint closed_at_{};
+  TimePoint closed_at_{}, reached_at_{};
 };
 
 }  // namespace relay::stream
