@@ -205,8 +205,8 @@ void AgentLink::Deliver(control::Received received) {
   if (it != requests_.end()) it->second = std::move(received);
 }
 
-// A circuit that takes another's place is of the same connection, and of a later epoch, or of the same one where the agent
-// has gone on to the next path because the answer to the last was lost.
+// A circuit that takes another's place is of the same connection, and of a later epoch, or of the same one where the
+// agent has gone on to the next path because the answer to the last was lost.
 bool AgentLink::Takes(const Waiting& waiting, const CircuitName& name) const {
   if (waiting.listening) return true;
   return waiting.connection != 0 && name.connection == waiting.connection && name.epoch >= waiting.epoch;

@@ -17,10 +17,10 @@ class Silence {
 
   static constexpr int64_t kNone = -1;
   struct Facts {
-    int64_t circuit = kNone;   // its epoch
-    bool waiting = false;   // something is outstanding
-    uint64_t moved = 0;     // grows with what the circuit takes or brings
-    uint64_t answers = 0;  // to PING
+    int64_t circuit = kNone;  // its epoch
+    bool waiting = false;     // something is outstanding
+    uint64_t moved = 0;       // grows with what the circuit takes or brings
+    uint64_t answers = 0;     // to PING
   };
   struct Verdict {
     bool ping = false;   // ask the other end

@@ -11,8 +11,8 @@ namespace relay::stream {
 
 namespace {
 
-// Circuits in a row over which nothing got through. A link that flaps costs one each time; what costs more is no trouble
-// of the path.
+// Circuits in a row over which nothing got through. A link that flaps costs one each time; what costs more is no
+// trouble of the path.
 constexpr uint64_t kMostFruitless = 64;
 // A remnant that no way leads to: whoever still needs its answer does not find it either.
 constexpr Duration kUnreachedRemnant = std::chrono::seconds(3);
@@ -354,8 +354,8 @@ std::string Stream::WhyOver() const {
 }
 
 Silence::Verdict Stream::Judge(TimePoint now) {
-  const Silence::Verdict verdict =
-      silence_.Judge(now, {circuit_ ? int64_t{circuit_->name().epoch} : Silence::kNone, requests_.outstanding(), Moved(), answers_});
+  const Silence::Verdict verdict = silence_.Judge(
+      now, {circuit_ ? int64_t{circuit_->name().epoch} : Silence::kNone, requests_.outstanding(), Moved(), answers_});
   if (verdict.over) {
     Break({ErrorCode::kRemote, 0, WhyOver()});
   } else if (verdict.ping && circuit_) {

@@ -196,7 +196,7 @@ class Stream : protected circuit::FrameSink {
   std::string loss_;        // how the last circuit ended
   std::string trouble_;     // why there is no other
   std::string warning_;     // what was last said of its links
-  uint64_t fruitless_ = 0;       // circuits since anything got through
+  uint64_t fruitless_ = 0;  // circuits since anything got through
   uint64_t reached_before_ = 0;
   TimePoint closed_at_{}, reached_at_{};
 };
