@@ -47,7 +47,7 @@ MUTANTS = [
     Mutant("RESUME tells of one message more", "plugin/stream/receipts.h", ".message = held_, .offset",
            ".message = held_ + 1, .offset"),
     Mutant("nothing is replayed from its middle", "plugin/stream/send_ledger.h", "offset_ = resume.offset;", "offset_ = 0;"),
-    Mutant("a circuit that breaks is the end", "plugin/stream/stream.cc",
+    Mutant("a circuit that breaks is the end", "plugin/stream/stream_recovery.cc",
            "if (!recovers_ || fruitless_ > kMostFruitless) return false;", "if (recovers_) return false;"),
     Mutant("a remnant owes nothing", "plugin/stream/recv_stream.h",
            "bool OwesAnswer() const override { return true; }", "bool OwesAnswer() const override { return false; }"),
