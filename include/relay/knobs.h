@@ -28,7 +28,7 @@
   K(connect_timeout, Seconds, "30",    0.01, 86400,    "NCCL_RELAY_CONNECT_TIMEOUT", \
     "how long a connection may take to set up, in seconds")                         \
   K(recover_timeout, Seconds, "30",    0.01, 86400,    "NCCL_RELAY_RECOVER_TIMEOUT", \
-    "how long an unfinished message may go without a sign of life, in seconds")     \
+    "how long an unfinished message may go without a sign of life or another path, in seconds")     \
   K(hop_timeout,     Seconds, "10",    1,    3600,     "NCCL_RELAY_HOP_TIMEOUT",     \
     "silence of the next node's kernel after which a hop is dead, in seconds")      \
   K(linger,          Seconds, "30",    0,    86400,    "NCCL_RELAY_LINGER",          \

@@ -93,3 +93,15 @@ def test_every_pattern_without_a_report(build, arguments):
 @pytest.mark.parametrize("abi", ["v6", "v12"])
 def test_ends_with_requests_in_flight_without_a_report(build, abi):
     perf(build, f"teardown --abi {abi} -e 4M -n 5")
+
+
+CUTS = [f"--{kind} {link}@{at}s" for link, cut in (("A-B", 2), ("C-D", 4.5)) for kind, at in (("cut", cut), ("heal", cut + 1.5))]
+
+
+@pytest.mark.parametrize("arguments", ["all_reduce -b 256K -e 256K --seconds 7 -c 5", "all_reduce --fresh -b 64K -e 64K --seconds 7",
+                                       "teardown -e 1M -n 12"])
+def test_circuits_that_break_without_a_report(build, arguments):
+    """Traffic, beginnings and ends, and memory that is given back at once, while connections go from one path to another."""
+    options = ["--discover", "--timeout", "100", *" ".join(CUTS).split()]
+    done = perf(build, arguments, topology="ring:4", options=options)
+    assert "did not come" not in done.output.split("heal")[0], done.text()
