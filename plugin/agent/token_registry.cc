@@ -6,7 +6,7 @@ namespace relay::agent {
 namespace {
 
 // Remembered as gone: what is forgotten is refused as unknown, a little later and less clearly.
-constexpr size_t kMostGone = 65536;
+constexpr size_t kMostGone = 8192;
 
 }  // namespace
 

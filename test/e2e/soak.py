@@ -10,6 +10,7 @@ hang, nothing unexpected, nothing that grows.
 """
 import argparse
 import json
+import os
 import pathlib
 import random
 import signal
@@ -219,7 +220,13 @@ class Soak:
             print(text)
 
     def agents_fds(self):
-        return {node: use.fds for node in self.lab.fabric.nodes for pid in self.lab.processes(node, AGENT) if (use := Use.of(pid))}
+        """Without pipes: idle ones stay for the next circuit, a bounded number of them."""
+        held = {}
+        for node in self.lab.fabric.nodes:
+            for pid in self.lab.processes(node, AGENT):
+                links = [os.readlink(link) for link in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+                held[node] = sum(not link.startswith("pipe:") for link in links)
+        return held
 
     def check_fds(self, before):
         """When all jobs are over, agents hold what they held before the first."""
