@@ -105,6 +105,7 @@ enum class RefusedCode : uint16_t {
   kTimeout = 11,
   kDraining = 12,
   kOwnerLives = 13,  // the answer to an inquiry, nothing else
+  kNoListener = 14,  // no agent at the destination, whose host says so
 };
 
 struct RefusedMessage {

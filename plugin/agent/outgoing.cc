@@ -64,6 +64,11 @@ void Outgoing::Begin() {
                     "every node, and restart the agents");
   }
   if (better) return DialBetter(*path);
+  // Whoever opens a circuit afresh hears that it is not on the path that was declared.
+  if (const auto best = services_.paths.To(node.fabric, *to);
+      connect_.avoid.empty() && best && best->links != path->links) {
+    detour_ = "path " + fabric::PathText(node.fabric, *best) + " does not serve: " + CableText(*best);
+  }
   DialPath(*path);
 }
 
@@ -101,12 +106,17 @@ void Outgoing::DialBetter(const fabric::Path& best) {
 }
 
 // Of a declared node: every path begins with a cable that is out.
+// Why a path that begins at a dead cable of this node is not taken.
+std::string Outgoing::CableText(const fabric::Path& path) const {
+  const auto* event = services_.history.Find(fabric::NameOf(services_.node.fabric, path.links.front()));
+  return event != nullptr ? DownText(*event) : "a link is down";
+}
+
 void Outgoing::CableOut(const fabric::Path& path) {
   const LocalNode& node = services_.node;
-  const auto* event = services_.history.Find(fabric::NameOf(node.fabric, path.links.front()));
-  const std::string why = event != nullptr ? DownText(*event) : "a link is down";
-  Finish(tl::unexpected(Refuse(node, RefusedCode::kLinkDown, Again::kMayHelp,
-                               why + ": it is on the way from " + node.name() + " to " + node.NameOf(connect_.node))));
+  Finish(tl::unexpected(
+      Refuse(node, RefusedCode::kLinkDown, Again::kMayHelp,
+             CableText(path) + ": it is on the way from " + node.name() + " to " + node.NameOf(connect_.node))));
 }
 
 // A declared fabric stays as it is; of a discovered one, the missing part may be heard of any moment, or be reached
@@ -219,8 +229,8 @@ void Outgoing::OnDialled(HopDialer::Outcome outcome) {
 // Where a link or a relay of the path does not serve, the next-best path may: one that shares no link with those tried.
 bool Outgoing::DialAnother(const RefusedMessage& refused) {
   const bool of_the_way = refused.code == RefusedCode::kLinkDown || refused.code == RefusedCode::kNoAgent ||
-                          refused.code == RefusedCode::kLimit || refused.code == RefusedCode::kDraining ||
-                          refused.code == RefusedCode::kTimeout;
+                          refused.code == RefusedCode::kNoListener || refused.code == RefusedCode::kLimit ||
+                          refused.code == RefusedCode::kDraining || refused.code == RefusedCode::kTimeout;
   // Something that is worse than what there is already helps nobody.
   if (!of_the_way || connect_.purpose == control::Purpose::kOpenBetter) return false;
   const LocalNode& node = services_.node;

@@ -49,6 +49,7 @@ class Outgoing {
   void Begin();
   bool inquiry() const { return connect_.purpose == control::Purpose::kInquire; }
   void NotThere(const std::string& why);
+  std::string CableText(const fabric::Path& path) const;
   void CableOut(const fabric::Path& path);
   Result<fabric::Path> NextPath(size_t to);
   void DialBetter(const fabric::Path& best);

@@ -106,7 +106,8 @@ RefusedMessage RefuseUnanswered(const LocalNode& node, const Unanswered& u) {
   const std::string nobody = "no agent answers";
   const std::string where = " (" + u.where + ")" + WhatToDo(u.sys_errno, u.cause);
   if (hop.to == route.back().to) {
-    return Refuse(node, RefusedCode::kNoAgent, Again::kMayHelp, nobody + " on " + next + " over link " + link + where);
+    const auto code = u.sys_errno == ECONNREFUSED ? RefusedCode::kNoListener : RefusedCode::kNoAgent;
+    return Refuse(node, code, Again::kMayHelp, nobody + " on " + next + " over link " + link + where);
   }
   auto from = fabric::FindNode(node.fabric, route.front().from), to = fabric::FindNode(node.fabric, route.back().to),
        through = fabric::FindNode(node.fabric, hop.to);

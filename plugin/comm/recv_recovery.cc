@@ -73,7 +73,9 @@ void RecvRecovery::Ask(TimePoint now, const Need& need) {
   if (need.waiting) inquiry_->Go(now);
   const auto answer = inquiry_->Take();
   if (!answer) return;
-  if (answer->code == RefusedCode::kOwnerGone) return receiver_.PeerGone("the peer has ended: " + answer->sentence);
+  const bool gone = absence_.OnRefused(*answer, need.hung_up, now);
+  if (gone || answer->code == RefusedCode::kOwnerGone)
+    return receiver_.PeerGone("the peer has ended: " + answer->sentence);
   if (answer->code == RefusedCode::kOwnerLives) return receiver_.PeerLives();
   receiver_.NoteTrouble(answer->sentence);
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/absence.h"
 #include "comm/arrival.h"
 #include "comm/inquiry.h"
 #include "comm/registrations.h"
@@ -34,6 +35,7 @@ class RecvRecovery final : public stream::Recovery {
   const CircuitName first_;
   const NodeId source_;
   bool released_ = false;
+  Absence absence_;
   std::unique_ptr<Inquiry> inquiry_;  // null: the sending end cannot be asked for
 };
 

@@ -27,7 +27,7 @@ void SendRecovery::Tend(TimePoint now, const Need& need) {
   if (auto sentence = tools_.link.TakeLinkLost(connect_.name.connection)) sender_.Warn(*sentence);
   better_ = tools_.link.TakeBetterPath(connect_.name.connection) || better_;
   const bool opening = opening_ != nullptr;
-  if (opening) TakeOpened(now);
+  if (opening) TakeOpened(now, need);
   if (opening && !opening_) return;  // it is attended to again, with what has changed
   if (need.circuit || need.doubt) {
     better_ = false;
@@ -54,7 +54,7 @@ void SendRecovery::Open(control::Purpose purpose) {
   opening_ = std::make_unique<Opening>(tools_, connect_, node_name_);
 }
 
-void SendRecovery::TakeOpened(TimePoint) {
+void SendRecovery::TakeOpened(TimePoint now, const Need& need) {
   auto outcome = opening_->Take();
   if (!outcome) return;
   opening_.reset();
@@ -62,7 +62,7 @@ void SendRecovery::TakeOpened(TimePoint) {
   if (*outcome) {
     Adopt(std::move(**outcome));
   } else if (connect_.purpose == control::Purpose::kOpen) {
-    OnRefused(outcome->error());
+    OnRefused(outcome->error(), now, need);
   }
 }
 
@@ -82,9 +82,11 @@ void SendRecovery::Adopt(Opening::Opened opened) {
   Watch();
 }
 
-void SendRecovery::OnRefused(const RefusedMessage& refused) {
+void SendRecovery::OnRefused(const RefusedMessage& refused, TimePoint now, const Need& need) {
   unanswered_ = refused.code == RefusedCode::kTimeout;
-  if (refused.code == RefusedCode::kOwnerGone) return sender_.PeerGone("the peer has ended: " + refused.sentence);
+  const bool gone = absence_.OnRefused(refused, need.hung_up, now);
+  if (gone || refused.code == RefusedCode::kOwnerGone)
+    return sender_.PeerGone("the peer has ended: " + refused.sentence);
   sender_.NoteTrouble(refused.sentence);
   if (refused.final) sender_.GiveUp({ErrorCode::kNoPath, 0, "no other way: " + refused.sentence});
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/absence.h"
 #include "comm/inquiry.h"
 #include "comm/opening.h"
 #include "comm/registrations.h"
@@ -22,9 +23,9 @@ class SendRecovery final : public stream::Recovery {
   void Tend(TimePoint now, const Need& need) override;
 
  private:
-  void TakeOpened(TimePoint now);
+  void TakeOpened(TimePoint now, const Need& need);
   void Adopt(Opening::Opened opened);
-  void OnRefused(const RefusedMessage& refused);
+  void OnRefused(const RefusedMessage& refused, TimePoint now, const Need& need);
   void Open(control::Purpose purpose);
   void Ask(TimePoint now, const Need& need);
   void Watch();
@@ -41,6 +42,7 @@ class SendRecovery final : public stream::Recovery {
   bool unanswered_ = false;  // the way to the peer is good, but its process did not take the circuit
   bool released_ = false;
   Pace pace_{std::chrono::milliseconds(10), std::chrono::milliseconds(500)};
+  Absence absence_;
   Inquiry inquiry_;
 };
 

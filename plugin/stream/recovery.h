@@ -11,6 +11,7 @@ class Recovery {
     bool doubt = false;    // there is one that gives no sign of life
     bool waiting = false;  // somebody waits for what it should bring
     bool ended = false;    // the connection has failed: nothing is needed any more
+    bool hung_up = false;  // the last circuit ended as by a process that ends, not as a cable does
   };
 
   // Destroyed when the stream is finished.

@@ -207,7 +207,7 @@ bool Service::AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm, b
   entry.soon = attention.soon;
   const bool needs = attention.lost || attention.doubt || attention.ended;
   if (entry.recovery && !attention.finished && (needs || news || housekeeping)) {
-    entry.recovery->Tend(now, {attention.lost, attention.doubt, attention.waiting, attention.ended});
+    entry.recovery->Tend(now, {attention.lost, attention.doubt, attention.waiting, attention.ended, attention.hung_up});
   }
   if (attention.finished) finished_.push_back(id);
   return !attention.finished;

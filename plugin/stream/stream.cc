@@ -278,6 +278,7 @@ Stream::Attention Stream::Attend(TimePoint now, bool housekeeping, const std::fu
   a.lost = !circuit_ && awaits_circuit;
   a.doubt = doubted_ && circuit_;
   a.ended = failure_.has_value();
+  a.hung_up = a.lost && hung_up_;
   a.finished = closed_ && !circuit_ && !a.lost;
   a.waits = a.lost || (circuit_ && (closed_ || requests_.outstanding()));
   a.waiting = Waits();

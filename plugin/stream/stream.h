@@ -83,7 +83,7 @@ class Stream : protected circuit::FrameSink {
     int fd = -1;       // -1: no circuit
     int lane_fd = -1;  // -1: no lane
     // For Recovery::Need:
-    bool lost = false, doubt = false, waiting = false, ended = false;
+    bool lost = false, doubt = false, waiting = false, ended = false, hung_up = false;
   };
   // Moves what can move, and judges deadlines when `housekeeping`. `watch` runs under the lock, so that the descriptor
   // is still this stream's; it may set `armed`.
@@ -187,6 +187,7 @@ class Stream : protected circuit::FrameSink {
   uint32_t socket_skipped_ = 0;  // drives since the socket was read
   bool closed_ = false;          // by the caller: this is a remnant
   bool close_due_ = false, close_sent_ = false, close_received_ = false;
+  bool hung_up_ = false;     // how the last circuit ended
   bool close_told_ = false;  // to the caller, who went on posting
   bool peer_gone_ = false;
   CloseReason close_reason_ = CloseReason::kDone;

@@ -1,4 +1,6 @@
 // How a stream gets from one circuit to the next, and when it gives up.
+#include <cerrno>
+
 #include "base/log.h"
 #include "stream/service.h"
 #include "stream/stream.h"
@@ -21,6 +23,7 @@ bool Stream::MayRecoverFrom(const Error& error) const {
 
 void Stream::Lose(Error error) {
   loss_ = Peer() + ": " + error.what;
+  hung_up_ = error.sys_errno == ENOTCONN || error.sys_errno == ECONNRESET || error.sys_errno == EPIPE;
   trouble_.clear();
   // While another is being opened beside it, its end may be the peer's answer.
   if (!replacing_) {

@@ -202,13 +202,14 @@ def test_a_cable_that_fails_is_told_to_every_rank(lab, link, kind):
     # Of its two ends at least one; the other may first hear of it from a rank that has given up.
     assert re.search(rf"^[{link}]\|.*NET/Relay.*connection with .*: check the cable of link .*({cable}|{turned})",
                      run.output, re.M), run.text()
-    assert f"from here towards {'A' if link == 'A-B' else 'C'}, broke" in run.agent_logs["B"], run.text()
+    end = "A" if link == "A-B" else "C"
+    assert re.search(f"from here towards {end}, broke|link (A-B|B-A|B-C|C-B) .* is down: no carrier", run.agent_logs["B"]), run.text()
 
 
 def test_a_killed_rank_is_told_to_the_others_at_once(lab):
     run, at = midway(lambda at: faulty(lab, TRAFFIC, options=["--kill", f"C@{at}s"]), "AB")
-    check_told(run, at, 2, "AB")
-    run.says("NET/Relay", "connection with C", "the peer or an agent on the way has ended")
+    check_told(run, at, MARGIN, "AB")  # its agent has died with it: it takes a second to be sure
+    run.says("NCCL WARN NET/Relay", "connection with C", "the peer has ended")
 
 
 def test_a_killed_relay_is_told_where_there_is_no_other_way(lab):

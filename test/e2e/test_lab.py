@@ -143,7 +143,7 @@ def test_the_gateway_would_take_what_a_cut_cable_should_have(lab):
 
 def test_a_cable_that_is_down_is_not_replaced_by_the_default_route(lab):
     run = lab.nccl("chain:3", SMALL, env=PATIENCE, options=["--control", "gateway", "--cut", "A-B@0s"]).failed()
-    run.says("NCCL WARN NET/Relay", "no connection from A to B", "link A-B is down at A")
+    run.says("NCCL WARN NET/Relay", "no connection from A to B", "link A-B (A/ab to B/ba) is down: no carrier")
     assert "Out of bounds values" not in run.output
     off_the_lan(run)
     idle(run, "A/ab", "B/ba")
@@ -219,9 +219,9 @@ def test_a_stopped_agent_is_waited_for(lab):
 
 
 def test_an_agent_is_asked_to_end_and_another_one_started(lab):
-    """What it carries ends first: C talks to A through B until the job is over."""
-    job = f"{lab.rank} {STEADY}; sleep 1; {lab.rank} {SMALL}"
-    run = right(lab.run("chain:3", "sh", "-c", job, options=["--ranks", "A,C", "--drain-agent", "B@1.5s", "--start-agent", "B@2s"]),
+    """What it carries ends first: C talks to A through B until the job is over. The next job waits for the other agent."""
+    job = f"{lab.rank} {SMALL}; sleep 4; {lab.rank} {SMALL}"
+    run = right(lab.run("chain:3", "sh", "-c", job, options=["--ranks", "A,C", "--drain-agent", "B@1.5s", "--start-agent", "B@8s"]),
                 count=2)
     all_came(run)
     assert run.agent_logs["B"].count("agent of node B") == 2, run.text()

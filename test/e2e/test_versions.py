@@ -74,8 +74,8 @@ def test_a_killed_rank_is_told_through_the_oldest_table_and_the_newest(lab, whol
     need(version, whole)
     run, at = midway(lambda at: faulty(lab, TRAFFIC, options=["--kill", f"C@{at}s"], env={"RELAY_TEST_NCCL": version}),
                      "AB")
-    check_told(run, at, 4, "AB")
+    check_told(run, at, 6, "AB")
     run.says(f"NCCL version {version}+cuda")
     # A kernel that is busy with the killed process's memory closes its sockets late.
     line = run.says("NCCL WARN NET/Relay", "connection with C")
-    assert "the peer or an agent on the way has ended" in line or "no sign of life" in line, line
+    assert "the peer has ended" in line, line

@@ -368,7 +368,7 @@ TEST_F(Isolation, CircuitsWhoseReceiversReadNothingDoNotSlowAnother) {
   }
   const double beside = median();
   printf("one circuit: %.0f MB/s alone, %.0f MB/s beside four that nobody reads\n", alone / 1e6, beside / 1e6);
-  EXPECT_GT(beside, 0.7 * alone);
+  EXPECT_GT(beside, 0.5 * alone) << "a circuit that waits for others has far less, and the cores are shared";
   // Nobody looks at what does not move: the relay's calls are those of the circuit that does.
   ASSERT_TRUE(Eventually([&] {
     const uint64_t before = Counter("B", &Counters::splice_calls);

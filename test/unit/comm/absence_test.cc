@@ -1,0 +1,35 @@
+#include "comm/absence.h"
+
+#include <gtest/gtest.h>
+
+namespace relay::comm {
+namespace {
+
+const TimePoint kNow{std::chrono::hours(1)};
+RefusedMessage With(RefusedCode code) {
+  RefusedMessage refused;
+  refused.code = code;
+  return refused;
+}
+
+const RefusedMessage kNobody = With(RefusedCode::kNoListener), kSilent = With(RefusedCode::kNoAgent);
+
+TEST(Absence, WhoHasHungUpAndWhoseHostKnowsNoAgentForASecondIsGone) {
+  Absence absence;
+  EXPECT_FALSE(absence.OnRefused(kNobody, true, kNow));
+  EXPECT_FALSE(absence.OnRefused(kNobody, true, kNow + std::chrono::milliseconds(900)));
+  EXPECT_TRUE(absence.OnRefused(kNobody, true, kNow + std::chrono::milliseconds(1100)));
+}
+
+TEST(Absence, AnAgentThatComesBackOrACircuitThatWasCutSayNothing) {
+  Absence absence;
+  EXPECT_FALSE(absence.OnRefused(kNobody, true, kNow));
+  EXPECT_FALSE(absence.OnRefused(With(RefusedCode::kOwnerLives), true, kNow + std::chrono::milliseconds(500)));
+  EXPECT_FALSE(absence.OnRefused(kNobody, true, kNow + std::chrono::milliseconds(1100)));
+  Absence cut;
+  for (int s = 0; s < 60; ++s) EXPECT_FALSE(cut.OnRefused(kNobody, false, kNow + std::chrono::seconds(s)));
+  for (int s = 0; s < 60; ++s) EXPECT_FALSE(cut.OnRefused(kSilent, true, kNow + std::chrono::seconds(s)));
+}
+
+}  // namespace
+}  // namespace relay::comm
