@@ -99,7 +99,7 @@ CUTS = [f"--{kind} {link}@{at}s" for link, cut in (("A-B", 2), ("C-D", 4.5)) for
 
 
 @pytest.mark.parametrize("arguments", ["all_reduce -b 256K -e 256K --seconds 7 -c 5", "all_reduce --fresh -b 64K -e 64K --seconds 7",
-                                       "teardown -e 1M -n 12"])
+                                       "teardown -e 1M -n 50"])
 def test_circuits_that_break_without_a_report(build, arguments):
     """Traffic, beginnings and ends, and memory that is given back at once, while connections go from one path to another."""
     options = ["--discover", "--timeout", "100", *" ".join(CUTS).split()]
