@@ -34,6 +34,7 @@ RecvRecovery::RecvRecovery(const CircuitTools& tools, stream::RecvStream& receiv
 }
 
 void RecvRecovery::Watch(const std::vector<RouteHop>& route) {
+  direct_ = route.size() == 1;
   if (!route.empty()) tools_.link.Watch({first_.connection, source_, /*source=*/false, route});
 }
 
@@ -73,7 +74,7 @@ void RecvRecovery::Ask(TimePoint now, const Need& need) {
   if (need.waiting) inquiry_->Go(now);
   const auto answer = inquiry_->Take();
   if (!answer) return;
-  const bool gone = absence_.OnRefused(*answer, need.hung_up, now);
+  const bool gone = absence_.OnRefused(*answer, {need.hung_up, direct_}, now);
   if (gone || answer->code == RefusedCode::kOwnerGone)
     return receiver_.PeerGone("the peer has ended: " + answer->sentence);
   if (answer->code == RefusedCode::kOwnerLives) return receiver_.PeerLives();

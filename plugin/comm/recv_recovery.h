@@ -35,6 +35,7 @@ class RecvRecovery final : public stream::Recovery {
   const CircuitName first_;
   const NodeId source_;
   bool released_ = false;
+  bool direct_ = false;  // the present circuit, or the last, crosses no relay
   Absence absence_;
   std::unique_ptr<Inquiry> inquiry_;  // null: the sending end cannot be asked for
 };

@@ -84,7 +84,7 @@ void SendRecovery::Adopt(Opening::Opened opened) {
 
 void SendRecovery::OnRefused(const RefusedMessage& refused, TimePoint now, const Need& need) {
   unanswered_ = refused.code == RefusedCode::kTimeout;
-  const bool gone = absence_.OnRefused(refused, need.hung_up, now);
+  const bool gone = absence_.OnRefused(refused, {need.hung_up, route_.size() == 1}, now);
   if (gone || refused.code == RefusedCode::kOwnerGone)
     return sender_.PeerGone("the peer has ended: " + refused.sentence);
   sender_.NoteTrouble(refused.sentence);

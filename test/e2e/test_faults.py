@@ -212,6 +212,14 @@ def test_a_killed_rank_is_told_to_the_others_at_once(lab):
     run.says("NCCL WARN NET/Relay", "connection with C", "the peer has ended")
 
 
+def test_a_neighbour_that_dies_with_its_agent_is_told_of_in_a_fabric_that_found_itself(lab):
+    """Nobody is left to say that it is gone, and the fabric knows it no more: long before any deadline all the same."""
+    run, at = midway(lambda at: lab.run("chain:2", "sh", "-c", f"exec {lab.rank} {TRAFFIC}", deadline=90, options=[
+        "--discover", "--kill", f"B@{at}s", "--timeout", "60", "--grace", "40"]), "A")
+    assert run.seconds < at + 2 * MARGIN, run.text()
+    warning(run, "connection with B", "the peer has ended")
+
+
 def test_a_killed_relay_is_told_where_there_is_no_other_way(lab):
     run, at = midway(lambda at: faulty(lab, TRAFFIC, options=["--ranks", "A,C", "--kill-agent", f"B@{at}s"]), "AC")
     check_told(run, at, RECOVER + MARGIN, "AC")
