@@ -9,8 +9,8 @@
 
 #include <CLI/CLI.hpp>
 
-#include "agent/main_entry.h"
-#include "ask.h"
+#include "agent/daemon/main_entry.h"
+#include "ask/ask.h"
 #include "keygen.h"
 #include "lab/commands.h"
 #include "lab/topology.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "agent/refusal.h"
+#include "agent/node/refusal.h"
 #include "base/log.h"
 #include "transport/rdma/memlock.h"
 
@@ -78,29 +78,29 @@ Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
       relay_(loop, counters_, MakeSlotBudget(options_)),
       flows_(loop.clock()),
       log_(loop.clock()),
-      services_{loop_,
-                node_,
-                paths_,
-                counters_,
-                budget_,
-                tokens_,
-                clients_,
-                relay_,
-                flows_,
-                history_,
-                [this](NodeId node, const std::vector<SocketAddress>& addresses) {
-                  if (live_) live_->Probe(node, addresses);
-                },
-                [this](NodeId node) { return WhyNotFound(node); }},
-      desk_(services_),
-      watch_(services_, options_.hold_down),
+      parts_{loop_,
+             node_,
+             paths_,
+             counters_,
+             budget_,
+             tokens_,
+             clients_,
+             relay_,
+             flows_,
+             history_,
+             [this](NodeId node, const std::vector<SocketAddress>& addresses) {
+               if (live_) live_->Probe(node, addresses);
+             },
+             [this](NodeId node) { return WhyNotFound(node); }},
+      circuits_(parts_),
+      watch_(parts_, options_.hold_down),
       acceptor_(loop, node_.hop,
                 [this](const std::string& interface, transport::tcp::Accepted call) {
-                  desk_.Accepted(interface, std::move(call));
+                  circuits_.Accepted(interface, std::move(call));
                 }),
       busy_until_(loop.clock().Now() + kFirstClient) {
-  desk_.set_key(options_.key);
-  desk_.set_session_handler([this](SessionDesk::Call call) {
+  circuits_.set_key(options_.key);
+  circuits_.set_session_handler([this](SessionTable::Call call) {
     if (live_) live_->sessions().Accepted(std::move(call));
   });
 }
@@ -163,7 +163,7 @@ void Agent::OnFabric(const fabric::Fabric& before) {
   std::sort(lost.begin(), lost.end());
   watch_.LinksLost(lost);
   watch_.PathsChanged();
-  desk_.FabricChanged();
+  circuits_.FabricChanged();
 }
 
 void Agent::OnLinkUp(const SessionFacts& facts) {
@@ -280,14 +280,14 @@ void Agent::WatchDrained() {
 }
 
 void Agent::Reconfigure(Settings settings) {
-  desk_.set_key(settings.key);
+  circuits_.set_key(settings.key);
   if (live_) return live_->Reconfigure(settings.ifname, settings.peers, settings.key);
   LookUpVerbs(node_, paths_);
 }
 
 void Agent::WatchIdle() {
   const TimePoint now = loop_.clock().Now();
-  const bool busy = clients_.size() > 0 || relay_.size() > 0 || !desk_.idle();
+  const bool busy = clients_.size() > 0 || relay_.size() > 0 || !circuits_.idle();
   if (busy) busy_until_ = now;
   if (!busy && now >= busy_until_ + options_.linger) {
     RELAY_INFO("no client and no circuit for %g s: this agent ends", Seconds(options_.linger));
@@ -304,15 +304,15 @@ void Agent::OnPacket(ClientId client, control::Packet packet) {
     return RefuseMore(client, packet.request, "tokens", TokenRegistry::kMostOfOne);
   }
   if (auto* m = std::get_if<control::Unregister>(&packet.message)) return tokens_.Unregister(m->token, client);
-  if (auto* m = std::get_if<control::Connect>(&packet.message)) return desk_.Connect(client, packet.request, *m);
+  if (auto* m = std::get_if<control::Connect>(&packet.message)) return circuits_.Connect(client, packet.request, *m);
   if (auto* m = std::get_if<control::Watch>(&packet.message)) {
     if (watch_.Watch(client, std::move(*m))) return;
     return RefuseMore(client, packet.request, "watched circuits", CircuitWatch::kMostOfOne);
   }
   if (auto* m = std::get_if<control::Unwatch>(&packet.message)) return watch_.Unwatch(client, m->connection);
-  if (std::holds_alternative<control::Cancel>(packet.message)) return desk_.Cancel(client, packet.request);
+  if (std::holds_alternative<control::Cancel>(packet.message)) return circuits_.Cancel(client, packet.request);
   if (auto* m = std::get_if<control::Prepared>(&packet.message)) {
-    return desk_.Prepared(client, packet.request, std::move(*m));
+    return circuits_.Prepared(client, packet.request, std::move(*m));
   }
   if (auto* m = std::get_if<control::Query>(&packet.message)) return OnQuery(client, packet.request, m->question);
   RELAY_WARN("a client sent a packet that only agents send");
@@ -380,7 +380,7 @@ void Agent::ProbeNeighbours(ClientId client, uint64_t request) {
 
 void Agent::OnGone(ClientId client) {
   tokens_.DropOwner(client);
-  desk_.DropClient(client);
+  circuits_.DropClient(client);
   watch_.DropClient(client);
 }
 

@@ -7,17 +7,17 @@
 #include <string>
 #include <vector>
 
-#include "agent/acceptor.h"
-#include "agent/circuit_desk.h"
-#include "agent/circuit_watch.h"
-#include "agent/control_server.h"
-#include "agent/declared_ports.h"
-#include "agent/flows.h"
-#include "agent/link_history.h"
-#include "agent/live_fabric.h"
-#include "agent/neighbours.h"
-#include "agent/relay.h"
-#include "agent/services.h"
+#include "agent/clients/control_server.h"
+#include "agent/flows/flows.h"
+#include "agent/node/acceptor.h"
+#include "agent/node/declared_ports.h"
+#include "agent/node/link_history.h"
+#include "agent/node/live_fabric.h"
+#include "agent/relay/relay.h"
+#include "agent/setup/agent_parts.h"
+#include "agent/setup/circuit_table.h"
+#include "agent/setup/circuit_watch.h"
+#include "agent/setup/neighbours.h"
 
 namespace relay::agent {
 
@@ -91,8 +91,8 @@ class Agent {
   Flows flows_;
   LinkHistory history_;
   RateLimitedLog log_;
-  Services services_;
-  CircuitDesk desk_;
+  AgentParts parts_;
+  CircuitTable circuits_;
   CircuitWatch watch_;
   Acceptor acceptor_;
   std::unique_ptr<LiveFabric> live_;  // null: declared

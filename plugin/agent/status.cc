@@ -2,8 +2,8 @@
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "agent/json_text.h"
-#include "agent/refusal.h"
+#include "agent/common/json_text.h"
+#include "agent/node/refusal.h"
 
 namespace relay::agent {
 namespace {
@@ -129,7 +129,7 @@ std::string Agent::Status() const {
   out.Number("pid", static_cast<uint64_t>(getpid())).Number("uptime_s", SecondsBetween(flows_.since(), now));
   out.Raw("sockets", sockets.Whole()).Raw("fabric", FabricJson(node_, now)).Raw("ports", PortsJson(node_));
   out.Number("clients", clients_.size()).Raw("processes", ProcessesJson(clients_));
-  out.Number("tokens", tokens_.size()).Number("half_open", desk_.half_open()).Number("relayed", relay_.size());
+  out.Number("tokens", tokens_.size()).Number("half_open", circuits_.half_open()).Number("relayed", relay_.size());
   out.Raw("ends", ends.Whole()).Raw("circuits", CircuitsJson(relay_));
   out.Raw("counters", CountersJson(counters_)).Raw("limits", limits.Whole());
   out.Raw("registered", RegisteredJson(relay_.slots()));

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "comm/registrations.h"
+#include "comm/memory/registrations.h"
 #include "relay/result.h"
 #include "relay/setup.h"
 #include "stream/stream.h"

@@ -9,9 +9,9 @@
 #include "base/random.h"
 #include "comm/device.h"
 #include "comm/job_end.h"
-#include "comm/recv_recovery.h"
-#include "comm/send_recovery.h"
-#include "comm/this_build.h"
+#include "comm/opening/this_build.h"
+#include "comm/recovery/recv_recovery.h"
+#include "comm/recovery/send_recovery.h"
 
 namespace relay::comm {
 namespace {

@@ -9,15 +9,15 @@
 #include <vector>
 
 #include "base/fork_guard.h"
-#include "comm/agent_link.h"
-#include "comm/arrival.h"
 #include "comm/comm.h"
-#include "comm/connect_machine.h"
-#include "comm/gpu_support.h"
 #include "comm/handle.h"
-#include "comm/opening.h"
+#include "comm/memory/gpu_support.h"
+#include "comm/opening/agent_client.h"
+#include "comm/opening/arrival.h"
+#include "comm/opening/connect_machine.h"
+#include "comm/opening/opening.h"
 #include "relay/counters.h"
-#include "stream/service.h"
+#include "stream/service_thread.h"
 
 namespace relay::comm {
 
@@ -72,8 +72,8 @@ class Context {
   SystemClock clock_;
   Counters counters_;
   SayOnce aloud_;
-  AgentLink link_;
-  stream::Service service_;
+  AgentClient link_;
+  stream::ServiceThread service_;
   int watched_fd_ = -1;  // the link's, as the service watches it; service thread only
   std::atomic<bool> finding_agent_{false};
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "comm/gpu_support.h"
+#include "comm/memory/gpu_support.h"
 #include "relay/control.h"
 #include "relay/result.h"
 

@@ -1,7 +1,7 @@
 #include "stream/recv_stream.h"
 
-#include "stream/frame_recv_end.h"
-#include "stream/lane_recv_end.h"
+#include "stream/frame_receiver.h"
+#include "stream/lane_receiver.h"
 
 namespace relay::stream {
 
@@ -23,11 +23,11 @@ void RecvStream::Adopt(RecvCircuit arrived) {
   const bool by_device = arrived.lane != nullptr;
   // Right behind OPENED; there is room for it in a circuit that was never used.
   if (epoch != 0) (void)arrived.circuit->QueueControl(inbox_.receipts().Resume(epoch, by_device));
-  std::unique_ptr<CircuitEnd> end;
+  std::unique_ptr<Carrier> end;
   if (by_device) {
-    end = std::make_unique<LaneRecvEnd>(requests(), inbox_, std::move(arrived.lane));
+    end = std::make_unique<LaneReceiver>(requests(), inbox_, std::move(arrived.lane));
   } else {
-    end = std::make_unique<FrameRecvEnd>(requests(), inbox_);
+    end = std::make_unique<FrameReceiver>(requests(), inbox_);
   }
   std::string over = arrived.circuit->path();
   Take(std::move(arrived.circuit), std::move(end), {std::move(over), std::move(arrived.near_link)}, arrived.on_taken);

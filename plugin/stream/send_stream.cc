@@ -1,7 +1,7 @@
 #include "stream/send_stream.h"
 
-#include "stream/frame_send_end.h"
-#include "stream/lane_send_end.h"
+#include "stream/frame_sender.h"
+#include "stream/lane_sender.h"
 
 namespace relay::stream {
 
@@ -10,11 +10,11 @@ void SendStream::Adopt(SendCircuit opened) {
   Drop();
   if (failed()) return;
   ledger_.Begin(opened.eager_bytes, /*resumes=*/opened.circuit->name().epoch != 0);
-  std::unique_ptr<CircuitEnd> end;
+  std::unique_ptr<Carrier> end;
   if (opened.lane) {
-    end = std::make_unique<LaneSendEnd>(requests(), ledger_, counters(), std::move(opened.lane));
+    end = std::make_unique<LaneSender>(requests(), ledger_, counters(), std::move(opened.lane));
   } else {
-    end = std::make_unique<FrameSendEnd>(requests(), ledger_, counters(), options().segment);
+    end = std::make_unique<FrameSender>(requests(), ledger_, counters(), options().segment);
   }
   const bool by_device = end->lane() != nullptr;
   std::string over = opened.circuit->path();

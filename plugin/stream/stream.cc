@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
-#include "stream/service.h"
+#include "stream/service_thread.h"
 
 namespace relay::stream {
 

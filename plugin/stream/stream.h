@@ -6,7 +6,8 @@
 //            the peer is gone, or NCCL_RELAY_RECOVER_TIMEOUT --> failed
 //
 // Threads: every public function takes the one lock; NCCL's proxy thread drives from Post and Test, the service thread
-// (stream/service.h) drives what NCCL leaves. The caller's memory is touched only under the lock, for a posted request.
+// (stream/service_thread.h) drives what NCCL leaves. The caller's memory is touched only under the lock, for a posted
+// request.
 #pragma once
 #include <atomic>
 #include <functional>
@@ -18,13 +19,13 @@
 #include "base/clock.h"
 #include "circuit/circuit.h"
 #include "relay/counters.h"
-#include "stream/circuit_end.h"
+#include "stream/carrier.h"
 #include "stream/request.h"
 #include "stream/silence.h"
 
 namespace relay::stream {
 
-class Service;
+class ServiceThread;
 
 struct StreamOptions {
   std::string peer;            // "C": for sentences
@@ -90,8 +91,8 @@ class Stream : protected circuit::FrameSink {
   Attention Attend(TimePoint now, bool housekeeping, const std::function<void(const Attention&)>& watch);
   // Changes whenever NCCL drives.
   uint64_t calls() const { return calls_.load(std::memory_order_relaxed); }
-  void set_service(Service* service) { service_ = service; }
-  // True: the service watches the socket, NCCL does not drive. Written by both, see Service.
+  void set_service(ServiceThread* service) { service_ = service; }
+  // True: the service watches the socket, NCCL does not drive. Written by both, see ServiceThread.
   std::atomic<bool> armed{false};
   // NCCL does not drive yet, or will not again, or the circuit is lost: the service need not look first.
   std::atomic<bool> left{true};
@@ -124,7 +125,7 @@ class Stream : protected circuit::FrameSink {
   struct Place {
     std::string over, near_link;
   };
-  void Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<CircuitEnd> end, Place place,
+  void Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<Carrier> end, Place place,
 
             const OnTaken& on_taken);
   // Under the lock: nothing comes over the present circuit any more.
@@ -135,7 +136,7 @@ class Stream : protected circuit::FrameSink {
 
   Requests& requests() { return requests_; }
   circuit::Circuit* circuit() { return circuit_.get(); }
-  CircuitEnd* end() { return end_.get(); }
+  Carrier* end() { return end_.get(); }
   const StreamOptions& options() const { return options_; }
   Counters& counters() { return counters_; }
   void Drive(bool receive);
@@ -169,11 +170,11 @@ class Stream : protected circuit::FrameSink {
   std::mutex mutex_;
   std::atomic<uint32_t> waiting_{0};
   std::unique_ptr<circuit::Circuit> circuit_;  // null: lost, or dropped at the end
-  std::unique_ptr<CircuitEnd> end_;            // goes with it
+  std::unique_ptr<Carrier> end_;               // goes with it
   Place place_;                                // of the present circuit, or of the last
   const StreamOptions options_;
   Counters& counters_;
-  Service* service_ = nullptr;
+  ServiceThread* service_ = nullptr;
   bool recovers_ = false, replacing_ = false;
   KeysOf keys_of_;
   std::atomic<uint64_t> calls_{0};

@@ -2,7 +2,7 @@
 #include <cerrno>
 
 #include "base/log.h"
-#include "stream/service.h"
+#include "stream/service_thread.h"
 #include "stream/stream.h"
 
 namespace relay::stream {
@@ -34,7 +34,7 @@ void Stream::Lose(Error error) {
   if (service_ != nullptr) service_->TakeOver(*this);
 }
 
-void Stream::Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<CircuitEnd> end, Place place,
+void Stream::Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<Carrier> end, Place place,
                   const OnTaken& on_taken) {
   circuit_ = std::move(circuit);
   end_ = std::move(end);

@@ -7,7 +7,7 @@
 #include <cstdlib>
 
 #include "base/socket_address.h"
-#include "transport/tcp/hop.h"
+#include "transport/tcp/socket_options.h"
 
 namespace bench {
 namespace {

@@ -1,4 +1,4 @@
 // `agent ...` of nccl-relay and nothing else.
-#include "agent/main_entry.h"
+#include "agent/daemon/main_entry.h"
 
 int main(int argc, char** argv) { return relay::agent::Main(argc - 1, argv + 1); }

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/rdma_relay.h"
+#include "agent/relay/rdma_relay.h"
 #include "transport/rdma/direct_recv_lane.h"
 #include "transport/rdma/direct_send_lane.h"
 #include "transport/rdma/relayed_recv_lane.h"

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "agent/discovery/adjacency.h"
+#include "agent/discovery/hello.h"
 #include "agent/discovery/interface_table.h"
 #include "fuzz/check.h"
 

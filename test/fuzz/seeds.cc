@@ -4,7 +4,7 @@
 #include <fstream>
 #include <string>
 
-#include "agent/discovery/adjacency.h"
+#include "agent/discovery/hello.h"
 #include "agent/session/message.h"
 #include "base/codec.h"
 #include "circuit/offer.h"

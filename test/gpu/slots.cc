@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "agent/slot_space.h"
+#include "agent/relay/slot_space.h"
 #include "base/clock.h"
 #include "transport/rdma/flush_pair.h"
 #include "transport/rdma/gid_choice.h"

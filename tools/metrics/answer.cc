@@ -1,6 +1,6 @@
 #include "metrics/answer.h"
 
-#include "ask.h"
+#include "ask/ask.h"
 #include "metrics/families.h"
 #include "view/json.h"
 

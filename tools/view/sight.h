@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "ask.h"
+#include "ask/ask.h"
 #include "relay/fabric.h"
 #include "view/rates.h"
 

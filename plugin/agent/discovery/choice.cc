@@ -3,7 +3,7 @@
 #include <array>
 #include <string_view>
 
-#include "agent/discovery/interfaces.h"
+#include "agent/discovery/choice.h"
 #include "fabric/record.h"
 
 namespace relay::agent {

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "agent/discovery/adjacency.h"
+#include "agent/discovery/choice.h"
 #include "agent/discovery/hello_counts.h"
-#include "agent/discovery/interfaces.h"
 #include "base/event_loop.h"
 #include "relay/counters.h"
 

@@ -8,7 +8,7 @@
 // Names are 16-bit length and bytes; heard is a 16-bit count of {node, port}. The MAC covers all before it.
 #include <algorithm>
 
-#include "agent/discovery/adjacency.h"
+#include "agent/discovery/hello.h"
 #include "base/codec.h"
 
 namespace relay::agent {

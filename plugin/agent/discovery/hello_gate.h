@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/discovery/adjacency.h"
+#include "agent/discovery/hello.h"
 #include "agent/discovery/hello_counts.h"
 #include "agent/discovery/replay_guard.h"
 

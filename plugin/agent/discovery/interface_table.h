@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "agent/discovery/interfaces.h"
+#include "agent/discovery/interface_watch.h"
 #include "agent/discovery/netlink_reader.h"
 
 namespace relay::agent {

@@ -8,7 +8,7 @@
 #include <map>
 #include <string>
 
-#include "agent/discovery/adjacency.h"
+#include "agent/discovery/hello.h"
 
 namespace relay::agent {
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/verbs_port.h"
+#include "agent/discovery/verbs_port.h"
 #include "base/socket_address.h"
 
 namespace relay::agent {

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "agent/discovery/choice.h"
 #include "agent/discovery/hello_counts.h"
 #include "agent/discovery/hello_gate.h"
 #include "agent/discovery/hello_socket.h"
-#include "agent/discovery/interfaces.h"
 #include "base/event_loop.h"
 
 namespace relay::agent {

@@ -19,7 +19,7 @@ std::string LineText(const std::string& self, const Adjacent& a) {
 
 }  // namespace
 
-void SessionDesk::Inner::DialLater(const LineKey& key, Line& line) {
+void SessionTable::Inner::DialLater(const LineKey& key, Line& line) {
   loop.Cancel(line.dial);
   line.dial = 0;
   if (!Dials(line)) return;
@@ -31,7 +31,7 @@ void SessionDesk::Inner::DialLater(const LineKey& key, Line& line) {
   line.dial = loop.After(pause, [this, key] { Dial(key); });
 }
 
-void SessionDesk::Inner::Dial(const LineKey& key) {
+void SessionTable::Inner::Dial(const LineKey& key) {
   Line& line = lines.at(key);
   line.dial = 0;
   const Adjacent& a = line.adjacent;
@@ -45,7 +45,7 @@ void SessionDesk::Inner::Dial(const LineKey& key) {
       loop, facts, [this, key](SessionCall::Outcome outcome) { OnCallDone(key, std::move(outcome)); });
 }
 
-void SessionDesk::Inner::OnCallDone(const LineKey& key, SessionCall::Outcome outcome) {
+void SessionTable::Inner::OnCallDone(const LineKey& key, SessionCall::Outcome outcome) {
   Line& line = lines.at(key);
   const std::unique_ptr<SessionCall> ended = std::move(line.call);
   ++line.failures;
@@ -62,7 +62,7 @@ void SessionDesk::Inner::OnCallDone(const LineKey& key, SessionCall::Outcome out
   Open(key, std::move(opened), outcome->message);
 }
 
-void SessionDesk::Inner::Accepted(Call call) {
+void SessionTable::Inner::Accepted(Call call) {
   auto message = DecodeSession(call.body);
   if (!message) {
     Add(counters.setup_refused_bytes);
@@ -86,7 +86,7 @@ void SessionDesk::Inner::Accepted(Call call) {
   Park(std::move(call), std::move(*message));
 }
 
-std::optional<LineKey> SessionDesk::Inner::LineOf(const Call& call, const SessionMessage& message) const {
+std::optional<LineKey> SessionTable::Inner::LineOf(const Call& call, const SessionMessage& message) const {
   const PortName far{message.node, message.near_port};
   if (message.far_port == call.near_port && lines.contains({call.near_port, far})) return LineKey{call.near_port, far};
   if (lines.contains({"", far})) return LineKey{"", far};
@@ -97,7 +97,7 @@ std::optional<LineKey> SessionDesk::Inner::LineOf(const Call& call, const Sessio
   return std::nullopt;
 }
 
-void SessionDesk::Inner::Park(Call call, SessionMessage message) {
+void SessionTable::Inner::Park(Call call, SessionMessage message) {
   const auto refuse = [this](const Call& unknown, const SessionMessage& m) {
     Refuse(unknown, RefusedCode::kForbidden,
            self.name + " has not found a link from its port " + unknown.near_port + " to " + m.name + "/" +
@@ -112,7 +112,7 @@ void SessionDesk::Inner::Park(Call call, SessionMessage message) {
   parked.emplace(id, Parked{std::move(call), std::move(message), timer});
 }
 
-void SessionDesk::Inner::Unpark() {
+void SessionTable::Inner::Unpark() {
   for (auto it = parked.begin(); it != parked.end();) {
     auto key = LineOf(it->second.call, it->second.message);
     if (!key) {
@@ -127,7 +127,7 @@ void SessionDesk::Inner::Unpark() {
   }
 }
 
-void SessionDesk::Inner::Take(const LineKey& key, Call call, const SessionMessage& message) {
+void SessionTable::Inner::Take(const LineKey& key, Call call, const SessionMessage& message) {
   Line& line = lines.at(key);
   if (message.incarnation < std::max(line.adjacent.far_incarnation, line.facts.far_incarnation)) {
     return Refuse(call, RefusedCode::kForbidden, "an agent of " + message.name + " calls that was replaced by another");
@@ -142,7 +142,7 @@ void SessionDesk::Inner::Take(const LineKey& key, Call call, const SessionMessag
   Open(key, {std::move(call.socket), std::move(reader), std::move(writer), self.hop.hop_timeout}, message);
 }
 
-void SessionDesk::Inner::Refuse(const Call& call, RefusedCode code, const std::string& why) {
+void SessionTable::Inner::Refuse(const Call& call, RefusedCode code, const std::string& why) {
   Add(counters.sessions_refused);
   log.Warn("session refused", "session refused to " + call.from.HostText() + " on " + call.near_port + ": " + why);
   SayLastWords(call.socket.get(), EncodeRefused({self.node, false, code, why}));

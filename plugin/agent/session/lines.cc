@@ -13,7 +13,7 @@ constexpr Duration kLasted = std::chrono::seconds(10);
 
 LineKey KeyOf(const Adjacent& adjacent) { return {adjacent.routed ? "" : adjacent.near_port, adjacent.far}; }
 
-SessionDesk::Inner::Inner(EventLoop& event_loop, Self own, Hooks owner_hooks, Counters& count)
+SessionTable::Inner::Inner(EventLoop& event_loop, Self own, Hooks owner_hooks, Counters& count)
     : loop(event_loop),
       self(std::move(own)),
       hooks(std::move(owner_hooks)),
@@ -21,7 +21,7 @@ SessionDesk::Inner::Inner(EventLoop& event_loop, Self own, Hooks owner_hooks, Co
       log(event_loop.clock()),
       surveys(self.node, SurveyHooks()) {}
 
-Surveys::Hooks SessionDesk::Inner::SurveyHooks() {
+Surveys::Hooks SessionTable::Inner::SurveyHooks() {
   Surveys::Hooks out;
   out.ask = [this](SessionId id, const SurveyMessage& m) { Send(id, SetupType::kSurvey, EncodeBody(m)); };
   out.tell = [this](SessionId id, const FindingsMessage& m) { Send(id, SetupType::kFindings, EncodeBody(m)); };
@@ -36,13 +36,13 @@ Surveys::Hooks SessionDesk::Inner::SurveyHooks() {
   return out;
 }
 
-SessionDesk::Inner::~Inner() {
+SessionTable::Inner::~Inner() {
   loop.Cancel(survey_timer);
   for (auto& [key, line] : lines) loop.Cancel(line.dial);
   for (auto& [id, waiting] : parked) loop.Cancel(waiting.timer);
 }
 
-void SessionDesk::Inner::Found(const Adjacent& adjacent) {
+void SessionTable::Inner::Found(const Adjacent& adjacent) {
   const LineKey key = KeyOf(adjacent);
   Line& line = lines[key];
   const bool anew = adjacent.far_incarnation > line.adjacent.far_incarnation;
@@ -58,7 +58,7 @@ void SessionDesk::Inner::Found(const Adjacent& adjacent) {
   Unpark();
 }
 
-void SessionDesk::Inner::Lost(const Adjacent& adjacent, Loss loss) {
+void SessionTable::Inner::Lost(const Adjacent& adjacent, Loss loss) {
   auto it = lines.find(KeyOf(adjacent));
   if (it == lines.end()) return;
   loop.Cancel(it->second.dial);
@@ -71,12 +71,12 @@ void SessionDesk::Inner::Lost(const Adjacent& adjacent, Loss loss) {
   Close(gone.mapped(), loss);
 }
 
-SessionMessage SessionDesk::Inner::Introduction(const Line& line) const {
+SessionMessage SessionTable::Inner::Introduction(const Line& line) const {
   return {self.node, self.name, self.incarnation, self.build, line.adjacent.near_port, line.adjacent.far.port,
           self.port};
 }
 
-void SessionDesk::Inner::Open(const LineKey& key, Session::Line opened, const SessionMessage& message) {
+void SessionTable::Inner::Open(const LineKey& key, Session::Line opened, const SessionMessage& message) {
   Line& line = lines.at(key);
   const SessionId id = next_session++;
   const Adjacent& a = line.adjacent;
@@ -106,16 +106,16 @@ void SessionDesk::Inner::Open(const LineKey& key, Session::Line opened, const Se
   hooks.up(SessionFacts(line.facts));
 }
 
-Line* SessionDesk::Inner::FindLine(SessionId id) {
+Line* SessionTable::Inner::FindLine(SessionId id) {
   auto it = line_of_session.find(id);
   return it == line_of_session.end() ? nullptr : &lines.at(it->second);
 }
 
-void SessionDesk::Inner::Send(SessionId id, SetupType type, std::span<const std::byte> body) {
+void SessionTable::Inner::Send(SessionId id, SetupType type, std::span<const std::byte> body) {
   if (Line* line = FindLine(id)) line->session->Send(type, body);
 }
 
-void SessionDesk::Inner::OnMessage(SessionId id, Frame frame) {
+void SessionTable::Inner::OnMessage(SessionId id, Frame frame) {
   const TimePoint now = loop.clock().Now();
   const auto refuse = [&](const Error& error) {
     Add(counters.setup_refused_bytes);
@@ -139,7 +139,7 @@ void SessionDesk::Inner::OnMessage(SessionId id, Frame frame) {
   TickSurveys();
 }
 
-void SessionDesk::Inner::OnRoundTrip(SessionId id, Duration round_trip) {
+void SessionTable::Inner::OnRoundTrip(SessionId id, Duration round_trip) {
   Line* line = FindLine(id);
   if (line == nullptr) return;
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(round_trip).count() / 2;
@@ -149,7 +149,7 @@ void SessionDesk::Inner::OnRoundTrip(SessionId id, Duration round_trip) {
   if (hooks.measured) hooks.measured(SessionFacts(line->facts));
 }
 
-void SessionDesk::Inner::OnEnded(SessionId id, const Loss& loss, bool forged) {
+void SessionTable::Inner::OnEnded(SessionId id, const Loss& loss, bool forged) {
   if (forged) Add(counters.link_state_forged);
   Line* line = FindLine(id);
   if (line == nullptr) return;
@@ -160,7 +160,7 @@ void SessionDesk::Inner::OnEnded(SessionId id, const Loss& loss, bool forged) {
   if (auto it = lines.find(key); it != lines.end() && !it->second.session) DialLater(key, it->second);
 }
 
-void SessionDesk::Inner::Close(Line& line, const Loss& loss) {
+void SessionTable::Inner::Close(Line& line, const Loss& loss) {
   if (!line.session) return;
   const std::unique_ptr<Session> ended = std::move(line.session);
   const SessionFacts facts = std::exchange(line.facts, {});
@@ -171,7 +171,7 @@ void SessionDesk::Inner::Close(Line& line, const Loss& loss) {
   hooks.down(facts, loss);
 }
 
-void SessionDesk::Inner::TickSurveys() {
+void SessionTable::Inner::TickSurveys() {
   loop.Cancel(survey_timer);
   survey_timer = loop.After(Duration::zero(), [this] {
     survey_timer = 0;

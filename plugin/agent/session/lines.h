@@ -1,4 +1,4 @@
-// The lines that discovery found, each with its call or its session: the inside of SessionDesk.
+// The lines that discovery found, each with its call or its session: the inside of SessionTable.
 #pragma once
 #include <compare>
 #include <map>
@@ -6,10 +6,10 @@
 #include <optional>
 #include <string>
 
-#include "agent/rate_limited_log.h"
+#include "agent/common/rate_limited_log.h"
 #include "agent/session/session.h"
 #include "agent/session/session_call.h"
-#include "agent/session/session_desk.h"
+#include "agent/session/session_table.h"
 #include "agent/session/survey.h"
 
 namespace relay::agent {
@@ -33,7 +33,7 @@ struct Line {
   EventLoop::TimerId dial = 0;
 };
 
-struct SessionDesk::Inner {
+struct SessionTable::Inner {
   Inner(EventLoop& event_loop, Self own, Hooks owner_hooks, Counters& count);
   ~Inner();
   Inner(const Inner&) = delete;

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/session/session_desk.h"
+#include "agent/session/session_table.h"
 #include "relay/result.h"
 #include "relay/setup.h"
 

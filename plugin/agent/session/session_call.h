@@ -5,9 +5,9 @@
 #include <memory>
 #include <string>
 
+#include "agent/common/setup_io.h"
 #include "agent/session/frame.h"
 #include "agent/session/message.h"
-#include "agent/setup_io.h"
 #include "agent/trust/handshake.h"
 #include "base/event_loop.h"
 #include "transport/tcp/dial.h"

@@ -10,7 +10,7 @@
 #include <tuple>
 
 #include "base/log.h"
-#include "transport/rdma/event_desk.h"
+#include "transport/rdma/event_table.h"
 #include "transport/rdma/memlock.h"
 #include "transport/rdma/memory_cache.h"
 #include "transport/rdma/port_facts.h"
@@ -72,7 +72,7 @@ Device::Device(const Verbs& verbs, std::string name, uint8_t port)
       name_(std::move(name)),
       port_(port),
       memory_(std::make_unique<MemoryCache>()),
-      events_(std::make_unique<EventDesk>(name_, port)) {}
+      events_(std::make_unique<EventTable>(name_, port)) {}
 
 Device::~Device() {
   if (domain_ && verbs_->dealloc_pd(domain_) != 0) RELAY_WARN("%s keeps a protection domain at its end", name_.c_str());
@@ -178,8 +178,8 @@ void Device::TakeEvents() {
     const char* name = verbs_->event_type_str(event.event_type);
     const auto news = events_->Take(event, name ? name : "an event without a name");
     verbs_->ack_async_event(&event);
-    if (news == EventDesk::News::kPortDown || news == EventDesk::News::kDeviceGone) active_ = false;
-    if (news != EventDesk::News::kPortUp) continue;
+    if (news == EventTable::News::kPortDown || news == EventTable::News::kDeviceGone) active_ = false;
+    if (news != EventTable::News::kPortUp) continue;
     if (auto port = DescribePort(*verbs_, context_, name_, port_)) {
       active_ = port->active;
       speed_mbit_ = port->speed_mbit;

@@ -20,7 +20,7 @@ namespace relay::transport::rdma {
 
 struct Verbs;
 class MemoryCache;
-class EventDesk;
+class EventTable;
 class Trouble;
 
 // What the device cannot do more of. From its own description.
@@ -92,7 +92,7 @@ class Device : public std::enable_shared_from_this<Device> {
   std::atomic<bool> active_{false};
   std::atomic<uint32_t> speed_mbit_{0};
   std::unique_ptr<MemoryCache> memory_;
-  std::unique_ptr<EventDesk> events_;
+  std::unique_ptr<EventTable> events_;
 };
 
 // One port of a device that is present, for the doctor and for messages.

@@ -6,7 +6,7 @@
 #include "base/fd.h"
 #include "base/socket_address.h"
 #include "relay/result.h"
-#include "transport/tcp/hop.h"
+#include "transport/tcp/socket_options.h"
 
 namespace relay::transport::tcp {
 

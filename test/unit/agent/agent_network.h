@@ -5,7 +5,7 @@
 
 #include "agent/agent.h"
 #include "unit/agent/agents.h"
-#include "unit/agent/discovery_network.h"
+#include "unit/agent/discovery/network.h"
 
 namespace relay::agent {
 

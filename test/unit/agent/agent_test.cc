@@ -9,7 +9,7 @@
 
 #include <cstring>
 
-#include "agent/main_entry.h"
+#include "agent/daemon/main_entry.h"
 #include "unit/agent/agents.h"
 
 namespace relay::agent {

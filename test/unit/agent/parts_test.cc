@@ -2,11 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "agent/options.h"
-#include "agent/refusal.h"
-#include "agent/route_check.h"
-#include "agent/silent_drop.h"
-#include "agent/token_registry.h"
+#include "agent/clients/token_registry.h"
+#include "agent/daemon/options.h"
+#include "agent/node/refusal.h"
+#include "agent/setup/route_check.h"
+#include "agent/setup/silent_drop.h"
 #include "unit/agent/agents.h"
 
 namespace relay::agent {

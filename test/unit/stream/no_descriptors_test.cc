@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "fake/no_descriptors.h"
-#include "stream/service.h"
+#include "stream/service_thread.h"
 
 namespace relay::stream {
 namespace {
@@ -10,7 +10,7 @@ namespace {
 TEST(NoDescriptors, TheServiceSaysThatItCannotStart) {
   RELAY_RUNS_OUT_OF_DESCRIPTORS;
   SystemClock clock;
-  Service service(clock, std::chrono::seconds(1));
+  ServiceThread service(clock, std::chrono::seconds(1));
   fake::NoDescriptors none;
   Status started = service.Start();
   ASSERT_FALSE(started);

@@ -1,4 +1,4 @@
-#include "stream/service.h"
+#include "stream/service_thread.h"
 
 #include <gtest/gtest.h>
 
@@ -30,10 +30,10 @@ struct Served : StreamPair {
     }
   }
   SystemClock clock;
-  Service service{clock, std::chrono::milliseconds(50)};
+  ServiceThread service{clock, std::chrono::milliseconds(50)};
 };
 
-TEST(Service, DrivesAConnectionThatNcclLeavesAlone) {
+TEST(ServiceThread, DrivesAConnectionThatNcclLeavesAlone) {
   Served pair;
   auto out = Pattern(5 << 20, 1);
   std::vector<std::byte> in(out.size());
@@ -45,7 +45,7 @@ TEST(Service, DrivesAConnectionThatNcclLeavesAlone) {
   EXPECT_EQ(in, out);
 }
 
-TEST(Service, KeepsAwayWhileNcclDrives) {
+TEST(ServiceThread, KeepsAwayWhileNcclDrives) {
   Served pair;
   std::vector<std::byte> in(4096), out(4096);
   for (int i = 0; i < 300; ++i) {
@@ -56,7 +56,7 @@ TEST(Service, KeepsAwayWhileNcclDrives) {
   }
 }
 
-TEST(Service, DrainWaitsForRemnantsAndNoLonger) {
+TEST(ServiceThread, DrainWaitsForRemnantsAndNoLonger) {
   Served pair;
   EXPECT_FALSE(pair.service.Drain(std::chrono::milliseconds(1))) << "nothing is closed yet";
   pair.receiver->Close();
@@ -64,9 +64,9 @@ TEST(Service, DrainWaitsForRemnantsAndNoLonger) {
   EXPECT_TRUE(pair.service.Drain(std::chrono::seconds(20)));
 }
 
-TEST(Service, ARemnantWhosePeerNeverAnswersEndsAtItsDeadline) {
+TEST(ServiceThread, ARemnantWhosePeerNeverAnswersEndsAtItsDeadline) {
   SystemClock clock;
-  Service service(clock, std::chrono::milliseconds(20));
+  ServiceThread service(clock, std::chrono::milliseconds(20));
   ASSERT_TRUE(service.Start());
   StreamOptions options = fake::Options();
   options.linger = std::chrono::milliseconds(200);
@@ -77,9 +77,9 @@ TEST(Service, ARemnantWhosePeerNeverAnswersEndsAtItsDeadline) {
   EXPECT_TRUE(service.Drain(std::chrono::seconds(20)));
 }
 
-TEST(Service, WatchedDescriptorsAndTimesRunTheirCallbacks) {
+TEST(ServiceThread, WatchedDescriptorsAndTimesRunTheirCallbacks) {
   SystemClock clock;
-  Service service(clock, std::chrono::milliseconds(10));
+  ServiceThread service(clock, std::chrono::milliseconds(10));
   ASSERT_TRUE(service.Start());
   int fds[2];
   ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds));

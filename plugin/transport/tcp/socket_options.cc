@@ -1,0 +1,30 @@
+#include "transport/tcp/socket_options.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+namespace relay::transport::tcp {
+namespace {
+
+constexpr int kKeepaliveProbes = 3;
+
+bool Set(int fd, int level, int name, int value) { return setsockopt(fd, level, name, &value, sizeof value) == 0; }
+
+}  // namespace
+
+Status PrepareSocket(int fd, const HopOptions& options) {
+  auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(options.hop_timeout).count();
+  // The first probe and the probes after it share the time that silence may last.
+  int interval = static_cast<int>(std::max<int64_t>(1, ms / 1000 / (kKeepaliveProbes + 1)));
+  bool ok = Set(fd, IPPROTO_TCP, TCP_NODELAY, 1) && Set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+            Set(fd, IPPROTO_TCP, TCP_KEEPIDLE, interval) && Set(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval) &&
+            Set(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes) &&
+            Set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(std::min<int64_t>(ms, INT32_MAX)));
+  if (!ok) return FailErrno(ErrorCode::kSystem, "cannot set the options of a hop's socket");
+  return {};
+}
+
+}  // namespace relay::transport::tcp

@@ -1,0 +1,16 @@
+// How the TCP socket of a hop between two neighbours is set.
+#pragma once
+#include "base/clock.h"
+#include "relay/result.h"
+
+namespace relay::transport::tcp {
+
+struct HopOptions {
+  Duration hop_timeout = std::chrono::seconds(10);  // silence of the other kernel after which the hop is dead
+};
+
+// Small frames leave at once; a dead neighbour is noticed within about hop_timeout, idle or not. The socket's buffers
+// stay with the kernel, which tunes them to the link. The options stay with the socket when it is handed over.
+Status PrepareSocket(int fd, const HopOptions& options);
+
+}  // namespace relay::transport::tcp
