@@ -9,7 +9,7 @@ namespace relay::comm {
 namespace {
 
 constexpr uint32_t kMagic = 0x684c526e;  // "nRLh"
-constexpr uint16_t kVersion = 1;
+constexpr uint16_t kHandleVersion = 1;
 constexpr size_t kNameAt = 40;
 constexpr size_t kNameBytes = 32;
 constexpr size_t kAddressesAt = kNameAt + kNameBytes;
@@ -42,7 +42,7 @@ std::vector<SocketAddress> GetAddresses(std::span<const std::byte> in, uint16_t 
 void EncodeHandle(const Handle& handle, std::span<std::byte, kHandleBytes> out) {
   std::fill(out.begin(), out.end(), std::byte{0});
   PutLe<uint32_t>(&out[0], kMagic);
-  PutLe<uint16_t>(&out[4], kVersion);
+  PutLe<uint16_t>(&out[4], kHandleVersion);
   PutLe<uint16_t>(&out[6], handle.port);
   PutLe<uint64_t>(&out[8], handle.node);
   PutLe<uint64_t>(&out[16], handle.agreement);
@@ -56,9 +56,9 @@ Result<Handle> DecodeHandle(std::span<const std::byte, kHandleBytes> in) {
     return Fail(ErrorCode::kUsage,
                 "the peer's connect handle is not nccl-relay's: set NCCL_NET_PLUGIN=relay NCCL_NET=Relay on all ranks");
   }
-  if (auto version = GetLe<uint16_t>(&in[4]); version != kVersion) {
+  if (auto version = GetLe<uint16_t>(&in[4]); version != kHandleVersion) {
     return Fail(ErrorCode::kUsage, "the peer's connect handle has version " + std::to_string(version) + ", this one " +
-                                       std::to_string(kVersion) + ": run one nccl-relay version on all nodes");
+                                       std::to_string(kHandleVersion) + ": run one nccl-relay version on all nodes");
   }
   Handle handle;
   handle.port = GetLe<uint16_t>(&in[6]);
