@@ -43,11 +43,9 @@ void AddLabOptions(CLI::App& app, LabOptions& lab) {
   AddFabricOptions(app, lab.fabric);
   app.add_option("--mtu", lab.mtu, "of every link")->capture_default_str();
   app.add_flag("--discover", lab.discover, "give the nodes no fabric file: their agents find each other");
-  app.add_option(
-         "--control", lab.control,
-         "network for the bootstrap: lan (a slow one apart), gateway (the same, and it routes), routes (IP forwarded "
-         "along the fabric), none")
-      ->capture_default_str();
+  app.add_option("--control", lab.control,
+                 "network for the bootstrap: lan (a slow one apart), gateway (the same, and it routes), routes (IP "
+                 "forwarded along the fabric), none (default: lan, with --discover gateway)");
   app.add_option("--agents", lab.agents, "start agents in: auto (nodes without a rank), all, none, or A,B")
       ->capture_default_str();
   Repeated(app, "--no-auto-agent", lab.no_auto_agents, "nodes whose ranks start no agent: A,B");

@@ -49,7 +49,7 @@ def cables_alone(run):
 @pytest.mark.nccl
 @pytest.mark.parametrize("topology", ["chain:3", "chain:5", "ring:4", "star:4", "grid:2x3", "islands"])
 def test_the_real_nccl_runs_with_no_file_and_no_daemon(lab, islands, topology):
-    """A slow LAN with the default route lies beside the cables, and carries nothing but the bootstrap."""
+    """A slow LAN with the default route (--control gateway) lies beside the cables, and carries nothing but the bootstrap."""
     where = islands if topology == "islands" else topology
     run = lab.nccl(where, f"all_reduce {SIZES}", f"alltoall {SIZES}", options=discover()).ok()
     assert run.output.count("Out of bounds values : 0 OK") == 2, run.text()
@@ -112,7 +112,7 @@ def test_every_node_holds_the_same_fabric(box):
     assert len(hashes) == 1, run.text()
 
 
-@pytest.mark.parametrize("control", ["lan", "gateway", "routes"])
+@pytest.mark.parametrize("control", ["gateway", "routes"])
 def test_no_link_that_is_none_is_ever_believed(box, control):
     """IP forwarded at B, default routes, a LAN beside: A and C reach each other by IP, and are no neighbours."""
     forwarding = ["--sysctl", "net.ipv4.ip_forward=1", "--sysctl", "net.ipv6.conf.all.forwarding=1"]

@@ -114,6 +114,31 @@ def test_the_same_two_ipv4_addresses_on_every_cable_are_told_with_their_remedy(l
     run.says("NCCL WARN NET/Relay", "from A to B", "B has 10.0.0.1 too, on bc", "give A/ab another one")
 
 
+# The LAN and the cables --------------------------------------------------------------------------------------------
+
+# What is sent to a port that nobody has is answered by the host that was reached.
+REACH = """import socket
+for source in ("0.0.0.0", "10.77.0.1"):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(10)
+        try:
+            s.bind((source, 0))
+            s.connect(("10.77.0.6", 9))
+            s.send(b"x")
+            s.recv(1)
+        except OSError as error:
+            print(f"from {source}: {error.strerror}")
+"""
+
+
+@pytest.mark.parametrize("options,answer", [((), "Network is unreachable"), (("--control", "gateway"), "Connection refused")])
+def test_only_the_gateway_leads_to_cables_that_a_node_does_not_share(lab, options, answer):
+    """What the lab shows of NCCL alone rests on it: on a chain no kernel has a way from A to C's cable."""
+    run = lab.run("chain:3", "python3", "-c", REACH, options=["--ranks", "A", "--agents", "none", *options]).ok()
+    run.says(f"A| from 0.0.0.0: {answer}")
+    run.says(f"A| from 10.77.0.1: {answer}")
+
+
 # A default route over the LAN --------------------------------------------------------------------------------------
 
 CALL = """import os, socket, time

@@ -20,7 +20,10 @@ Result<std::string> ReadFabricFile(const std::string& path) {
   return Fail(ErrorCode::kUsage, fmt::format("\"{}\" is neither a topology ({}) nor a readable file", path, kShapes));
 }
 
-Result<Control> ParseControl(const std::string& text) {
+Result<Control> ControlOf(const LabOptions& options) {
+  const std::string& text = options.control;
+  // Agents that find their ports know a management network by its default route.
+  if (text.empty()) return options.discover ? Control::kGateway : Control::kLan;
   if (text == "lan") return Control::kLan;
   if (text == "gateway") return Control::kGateway;
   if (text == "routes") return Control::kRoutes;
@@ -102,7 +105,7 @@ Result<std::vector<size_t>> RankNodes(const Plan& plan, const std::vector<std::s
 Status MakeLabPlan(Lab& lab) {
   const LabOptions& options = lab.options;
   if (options.mtu < 1280 || options.mtu > 65535) return Fail(ErrorCode::kUsage, "--mtu: 1280 to 65535");
-  const Result<Control> control = ParseControl(options.control);
+  const Result<Control> control = ControlOf(options);
   if (!control) return tl::unexpected<Error>(control.error());
   Result<fabric::Fabric> fabric = LoadFabric(options.fabric);
   if (!fabric) return tl::unexpected<Error>(fabric.error());

@@ -18,7 +18,7 @@ struct LabOptions {
   FabricOptions fabric;
   uint32_t mtu = 1500;
   bool discover = false;        // no fabric file: the agents find each other
-  std::string control = "lan";  // lan, gateway, routes or none
+  std::string control;          // lan, gateway, routes or none; empty: lan, with discover gateway
   std::string agents = "auto";  // auto, all, none or a list of nodes
   std::string log_dir;          // empty: one that lives as long as the lab
   std::vector<std::string> env;

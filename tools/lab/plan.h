@@ -14,7 +14,7 @@
 namespace relay::lab {
 
 enum class Control : uint8_t {
-  kLan,      // a slow network of its own, 10.88.0.0/24
+  kLan,      // a slow network of its own, 10.88.0.0/24, which leads nowhere else
   kGateway,  // the same, with a default route to a router that knows the way to every link address
   kRoutes,   // stable addresses, IP forwarded along the fabric
   kNone,     // only neighbours can talk

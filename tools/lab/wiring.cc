@@ -150,8 +150,6 @@ std::string NodeLinks(const Plan& plan, size_t node) {
         fmt::format("address add {}/{} dev {}\n", n.control_address, IsLan(plan.control) ? 24 : 32, kControlInterface);
     out += fmt::format("link set dev {} up\n", kControlInterface);
   }
-  // As the management network of a real node: what nothing else leads to goes there, and data may not.
-  if (plan.control == Control::kLan) out += fmt::format("route add default dev {}\n", kControlInterface);
   if (plan.control == Control::kGateway) {
     out += fmt::format("route add default via {} dev {}\n", kGatewayAddress, kControlInterface);
   }

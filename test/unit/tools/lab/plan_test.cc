@@ -204,6 +204,11 @@ TEST(Wiring, NodesForwardOnlyOnRoutes) {
               HasSubstr("route add 10.99.0.3/32 via 10.77.0.2 dev ab src 10.99.0.1\n"));
 }
 
+TEST(Wiring, TheLanLeadsNowhereElse) {
+  EXPECT_THAT(NodeLinks(PlanOf("chain:3"), 0),
+              AllOf(HasSubstr("address add 10.88.0.1/24 dev ctl\n"), Not(HasSubstr("route"))));
+}
+
 TEST(Wiring, TheGatewayKnowsAWayToEveryLinkAddress) {
   const Plan plan = PlanWith("chain:3", Control::kGateway);
   EXPECT_THAT(NodeLinks(plan, 0), HasSubstr("route add default via 10.88.0.254 dev ctl\n"));
