@@ -79,7 +79,7 @@ if [ "${1:-}" = buildah ]; then
 fi
 [ "$(id -u)" = 0 ] || { echo "images: root is needed to make a base and to mount" >&2 && exit 1; }
 context=${1:-$root}
-"$root/tools/deps.sh" buildah debootstrap debian-archive-keyring
+"$root/tools/deps.sh" build buildah debootstrap debian-archive-keyring
 mkdir -p "$here"
 [ -s "$here/base.tar" ] || { echo "images: the base, by debootstrap" && make_base; }
 run_buildah inspect --type image "$image/base" >/dev/null 2>&1 || import_base

@@ -21,15 +21,15 @@ step() { # name, command...
 
 # Tests that emulation cannot run, each with its reason.
 not_emulated=(
-  '^lab$' # the kernel cannot execute the arm64 binary; its namespaces are those of the machine's own build below
-  '^Tcp\.BothEndsAreBoundToTheirInterfaceAndNotInherited$' # asks for SO_BINDTODEVICE, which is set but not read back
-  '^Verbs\.TheLoadedTableIsWhole$' # there is no libibverbs for arm64 here
+  Tcp.BothEndsAreBoundToTheirInterfaceAndNotInherited # asks for SO_BINDTODEVICE, which is set but not read back
+  Verbs.TheLoadedTableIsWhole                         # there is no libibverbs for arm64 here
   # the speed of an interface (ethtool), and groups joined by interface, are not passed on to the kernel
-  '^DiscoveryNetwork\.(TwoNodesOnOneCableFindEachOtherAtOnce|Ipv4AloneWillDoAlsoForTwinsInOneSubnet)$'
+  DiscoveryNetwork.TwoNodesOnOneCableFindEachOtherAtOnce DiscoveryNetwork.Ipv4AloneWillDoAlsoForTwinsInOneSubnet
 )
 units() {
-  local IFS='|'
-  ctest --test-dir "$build" --output-on-failure -j "$(nproc)" -E "${not_emulated[*]}" | tail -n 12
+  local IFS=:
+  # "lab": the kernel cannot execute the arm64 binary; its namespaces are those of the machine's own build below.
+  GTEST_FILTER="-${not_emulated[*]}" ctest --test-dir "$build" --output-on-failure -j "$(nproc)" -E '^lab$' | tail -n 12
 }
 
 # What starts an agent executes a program beside the library, and the kernel knows no arm64 program: a script runs it.

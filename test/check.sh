@@ -1,58 +1,78 @@
 #!/usr/bin/env bash
-# What `make check` runs: lint, unit and conformance tests, the real NCCL over lab fabrics, gates, sanitizers, fuzzers.
+# What `make check` runs: builds, lint, the real NCCL over lab fabrics, real verbs, gates, sanitizers, fuzzers' seeds.
+# Prints a table of its steps. CONTRIBUTING.md says which claim is proven where.
 # usage: check.sh build/release [all]
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-build=$1 whole=${2:-} bad=() passed=0
+build=$1 whole=${2:-} bad=() table=()
 jobs=$(nproc)
+python=/usr/bin/python3
 
 step() { # name, command...
-  local name=$1 start=$SECONDS
+  local name=$1 start=$SECONDS verdict=passed
   shift
   echo "== $name"
-  if "$@"; then
-    passed=$((passed + 1))
-    echo "== $name: passed, $((SECONDS - start)) s"
-  else
-    bad+=("$name")
-    echo "== $name: FAILED, $((SECONDS - start)) s"
-  fi
+  "$@" || { verdict=FAILED && bad+=("$name"); }
+  table+=("$(printf '%-9s %5d s   %s' "$verdict" $((SECONDS - start)) "$name")")
+  echo "== $name: $verdict, $((SECONDS - start)) s"
 }
-sanitized() { # preset, targets...: a build with a sanitizer, its unit tests, and the real NCCL through it on a chain
+compiled() { # preset, targets...
   local preset=$1
   shift
-  cmake --preset "$preset" --log-level=WARNING && cmake --build "build/$preset" -j "$jobs" --target "$@" &&
-    ctest --test-dir "build/$preset" -j "$jobs" --output-on-failure -E '^(lab|nccl\.|.*_NOT_BUILT)' | tail -n 5 &&
-    /usr/bin/python3 -m pytest test/e2e/test_sanitized.py -q "--build=build/$preset"
+  cmake --preset "$preset" --log-level=WARNING && cmake --build "build/$preset" -j "$jobs" --target "$@"
 }
-# What has threads. The rest of the tree is pure, or runs on one.
-threaded=(nccl-net-relay nccl-relay nccl_perf unit_base unit_transport unit_circuit unit_control unit_stream unit_comm
-  unit_agent unit_perf conformance)
-pytest_args=(test/e2e -q "--build=$build" --ignore=test/e2e/test_sanitized.py --durations=15)
-verbs_args=(test/rdma -q -rs "--build=$build" --durations=5)
-seconds=5 gates=--gates
+# Most unit tests wait, for clocks and sockets: more run beside each other than there are processors.
+units() { # build folder, arguments of ctest...
+  ctest --test-dir "$1" -j $((3 * jobs)) --output-on-failure "${@:2}"
+}
+labs() { # arguments of pytest...
+  $python -m pytest -q "$@"
+}
+# Labs do not see each other, and wait for much of their time; what measures runs alone, afterwards.
+lab_tests() {
+  local ignored=(--ignore=test/e2e/test_sanitized.py) good=0
+  labs test/e2e "${ignored[@]}" "--build=$build" -n $((2 * jobs)) -m "not alone" --durations=15 $whole_option || good=1
+  labs test/e2e "${ignored[@]}" "--build=$build" -m alone $whole_option || good=1
+  return $good
+}
+sanitized_labs() { # preset
+  labs test/e2e/test_sanitized.py "--build=build/$1" -n $((2 * jobs)) --durations=3
+}
+# What has threads, or is the product. The rest of the tree is pure, or runs on one thread.
+threaded=(nccl-net-relay nccl-relay nccl_perf unit_base unit_stream unit_comm unit_perf)
+verbs=(test/rdma -rs "--build=$build" --durations=5)
+gates=--gates whole_option=
 if [ "$whole" = all ]; then
-  pytest_args+=(--whole)
-  seconds=60 gates=
+  threaded+=(unit_transport unit_circuit unit_control unit_agent conformance)
+  whole_option=--whole gates=
 else
-  verbs_args+=(--short)
+  verbs+=(--short)
 fi
+threads_only() { # the tests of the programs that were built
+  local IFS='|' programs=("${threaded[@]}")
+  units build/tsan -R "^(${programs[*]})\\."
+}
 
+step "build: plugin, tools, lab programs" compiled release lab_programs
 step lint test/lint/run.sh "$build"
-step "unit and conformance" ctest --test-dir "$build" -j "$jobs" --output-on-failure
-step "lab and real NCCL" /usr/bin/python3 -m pytest "${pytest_args[@]}"
-step "real verbs" /usr/bin/python3 -m pytest "${verbs_args[@]}"
-step gates /usr/bin/python3 test/bench/run.py --build "$build" $gates
-step "address and undefined behaviour sanitizers" sanitized asan all
-step "thread sanitizer" sanitized tsan "${threaded[@]}"
-step fuzzers test/fuzz/run.sh "$seconds"
+step "lab and real NCCL" lab_tests
+step "real verbs" labs "${verbs[@]}"
+step gates $python test/bench/run.py --build "$build" $gates
+step "build: address and undefined behaviour sanitizers" compiled asan unit_tests lab_programs fuzz_seed_checks
+step "unit and conformance, sanitized" units build/asan -E '^nccl\.'
+step "lab and real NCCL, sanitized" sanitized_labs asan
+step "build: thread sanitizer" compiled tsan "${threaded[@]}"
+step "unit, threads sanitized" threads_only
+step "lab and real NCCL, threads sanitized" sanitized_labs tsan
 if [ "$whole" = all ]; then
+  step "the emulated NCCL's own tests" units "$build" -R '^nccl\.'
+  step fuzzers test/fuzz/run.sh 60
   step arm64 make --no-print-directory check-arm64
   step coverage make --no-print-directory coverage
   step images make --no-print-directory images
 fi
 
-echo "${#bad[@]} failed, $passed passed in $SECONDS s"
+printf '%s\n' "" "${table[@]}" "in all       $SECONDS s" ""
 for name in ${bad[@]+"${bad[@]}"}; do echo "FAILED: $name"; done
-echo "$passed passed, ${#bad[@]} failed"
+echo "$((${#table[@]} - ${#bad[@]})) passed, ${#bad[@]} failed"
 [ ${#bad[@]} = 0 ]

@@ -4,7 +4,7 @@
 # usage: deps_arm64.sh build/arm64-libraries
 set -euo pipefail
 to=${1:?usage: deps_arm64.sh FOLDER}
-"$(dirname "$0")/deps.sh" g++-aarch64-linux-gnu qemu-user
+"$(dirname "$0")/deps.sh" test g++-aarch64-linux-gnu qemu-user
 
 libraries=(libexpected-dev libcli11-dev nlohmann-json3-dev libfmt-dev libfmt9 libgtest-dev libgmock-dev librapidcheck-dev
            libsodium-dev libibverbs-dev)

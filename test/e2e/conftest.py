@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from pairwise import seed
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -20,6 +22,12 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "nccl: needs the real NCCL (test/nccl/fetch.sh)")
     config.addinivalue_line("markers", "long: only with --whole")
+    config.addinivalue_line("markers", "alone: measures, so that nothing else may run beside it")
+    os.environ["RELAY_TEST_SEED"] = seed()  # the same for those who collect beside each other
+
+
+def pytest_report_header():
+    return f"pairwise choices: RELAY_TEST_SEED={seed()}"
 
 
 def pytest_collection_modifyitems(config, items):

@@ -48,7 +48,7 @@ def said(done):
 
 
 def install_tools():
-    done = subprocess.run([HERE.parents[1] / "tools/deps.sh", *TOOLS], stdin=subprocess.DEVNULL, stdout=sys.stderr,
+    done = subprocess.run([HERE.parents[1] / "tools/deps.sh", "test", *TOOLS], stdin=subprocess.DEVNULL, stdout=sys.stderr,
                           stderr=subprocess.PIPE, text=True)
     if done.returncode:
         raise Skip(f"what a virtual machine needs cannot be installed: {said(done)}")

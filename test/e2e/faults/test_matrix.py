@@ -1,4 +1,5 @@
 """The fault matrix, and the same faults under the real NCCL where the design promises most."""
+import pathlib
 import re
 
 import pytest
@@ -12,13 +13,15 @@ STEADY = "all_reduce -b 1M -e 1M -n 40 -w 0 --hold 0.1 --timeout 40"
 KNOBS = {f"NCCL_RELAY_{name}{'' if name == 'LINGER' else '_TIMEOUT'}": str(s) for name, s in matrix.KNOBS.items()}
 
 
-def test_every_cell_is_as_the_table_says(build, whole, tmp_path, capsys):
-    with capsys.disabled():
-        print()
-        cells = runner.play(runner.choose(whole), build, tmp_path, jobs=3)
-        print(runner.table(cells))
-    failed = [f"{c.name}: {c.verdict} ({c.log})" for c in cells if c.verdict]
-    assert not failed, "\n".join(failed)
+def pytest_generate_tests(metafunc):
+    if "chosen" in metafunc.fixturenames:
+        cells = runner.choose(metafunc.config.getoption("--whole"))
+        metafunc.parametrize("chosen", cells, ids=[c.name.replace(" ", "-") for c in cells])
+
+
+def test_the_cell_is_as_the_table_says(build, chosen, tmp_path):
+    played = chosen.play(build, tmp_path)
+    assert not played.verdict, f"{played.verdict}\n{pathlib.Path(played.log).read_text(errors='replace')}"
 
 
 @pytest.mark.long

@@ -52,7 +52,7 @@ ncclResult_t LaunchReduce(const Launch& l) {
 }
 
 // The group is closed in any case; the first error counts.
-ncclResult_t Exchange(const Launch& l, int first_peer_to, int first_peer_from, int peers, size_t stride) {
+ncclResult_t ExchangeWithPeers(const Launch& l, int first_peer_to, int first_peer_from, int peers, size_t stride) {
   ncclResult_t result = ncclGroupStart();
   for (int i = 0; i < peers && result == ncclSuccess; i++) {
     int to = (first_peer_to + i) % l.ranks, from = (first_peer_from + i) % l.ranks;
@@ -64,14 +64,14 @@ ncclResult_t Exchange(const Launch& l, int first_peer_to, int first_peer_from, i
   return result == ncclSuccess ? end : result;
 }
 
-ncclResult_t LaunchAllToAll(const Launch& l) { return Exchange(l, 0, 0, l.ranks, l.count); }
+ncclResult_t LaunchAllToAll(const Launch& l) { return ExchangeWithPeers(l, 0, 0, l.ranks, l.count); }
 float ExpectTransposed(size_t index, const Repetition& r, const Place& p) {
   return Contribution(static_cast<int>(index / r.count), static_cast<size_t>(p.rank) * r.count + index % r.count,
                       r.seed);
 }
 
 ncclResult_t LaunchSendRecv(const Launch& l) {
-  return Exchange(l, (l.rank + 1) % l.ranks, (l.rank + l.ranks - 1) % l.ranks, 1, 0);
+  return ExchangeWithPeers(l, (l.rank + 1) % l.ranks, (l.rank + l.ranks - 1) % l.ranks, 1, 0);
 }
 float ExpectPrevious(size_t index, const Repetition& r, const Place& p) {
   return Contribution((p.rank + p.ranks - 1) % p.ranks, index, r.seed);
