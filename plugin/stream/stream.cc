@@ -9,21 +9,19 @@
 
 namespace relay::stream {
 
-namespace {
-
-// A remnant that no way leads to: whoever still needs its answer does not find it either.
-constexpr Duration kUnreachedRemnant = std::chrono::seconds(3);
-
-}  // namespace
-
 Stream::Stream(StreamOptions options, Counters& counters)
-    : options_(std::move(options)), counters_(counters), requests_(*this), silence_(options_.recover_timeout) {}
+    : options_(std::move(options)),
+      counters_(counters),
+      requests_(*this),
+      closing_(options_.linger),
+      silence_(options_.recover_timeout) {}
 
 Status Stream::CheckOpen() {
   if (failure_) return Failure();
-  if (!close_received_) return {};
+  if (!closing_.peer_closed()) return {};
   Error error{ErrorCode::kRemote, 0, Peer() + ": the peer has closed it"};
-  error.told = std::exchange(close_told_, true);
+  error.told = closing_.told();
+  closing_.On(Closing::Event::kCallerTold);
   return tl::unexpected<Error>(std::move(error));
 }
 
@@ -90,7 +88,7 @@ Status Stream::DriveCircuit(bool receive) {
     started = end_->Push(*circuit_);
     if (ping_due_) ping_due_ = !circuit_->QueueControl({.type = FrameType::kPing});
     if (pong_due_) pong_due_ = !circuit_->QueueControl({.type = FrameType::kPing, .extra = 1});
-    if (close_due_ && !requests_.outstanding()) close_due_ = !QueueClose(close_reason_);
+    if (closing_.due() && !requests_.outstanding()) (void)QueueClose(CloseReason::kDone);
     auto flushed = circuit_->Flush();
     if (!flushed) return tl::unexpected(std::move(flushed).error());
     if (*flushed == Progress::kAgain) break;
@@ -101,13 +99,12 @@ Status Stream::DriveCircuit(bool receive) {
 void Stream::Drive(bool receive) {
   if (!circuit_) return;
   if (Status s = DriveCircuit(receive); !s) return End(std::move(s).error());
-  if (close_sent_ && close_received_ && !circuit_->wants_write()) Drop();
+  if (closing_.settled() && !circuit_->wants_write()) Drop();
 }
 
 // Of the circuit or its lane. Where both sides are done, nothing was lost with it.
 void Stream::End(Error error) {
-  const bool told = close_received_ || (closed_ && close_sent_ && !(recovers_ && OwesAnswer()));
-  if (told && !requests_.outstanding()) return Drop();
+  if (closing_.SaidAll(recovers_ && OwesAnswer()) && !requests_.outstanding()) return Drop();
   error.what += AdviceFor(error.sys_errno);
   if (!MayRecoverFrom(error)) return Break(std::move(error));
   Lose(std::move(error));
@@ -136,9 +133,10 @@ void Stream::Drop() {
 }
 
 bool Stream::QueueClose(CloseReason reason) {
-  close_sent_ = circuit_->QueueControl(
+  const bool queued = circuit_->QueueControl(
       {.type = FrameType::kClose, .message = requests_.finished(), .extra = static_cast<uint64_t>(reason)});
-  return close_sent_;
+  if (queued) closing_.On(Closing::Event::kSent);
+  return queued;
 }
 
 // How the hop ended tells the cable at this end from a process anywhere on the way.
@@ -167,7 +165,7 @@ void Stream::Break(Error error) {
   if (failure_) return;
   Add(counters_.requests_cancelled, requests_.posted() - requests_.finished());
   error.what = Peer() + ": " + error.what;
-  if (!closed_) RELAY_INFO("%s", error.what.c_str());
+  if (!closing_.closed()) RELAY_INFO("%s", error.what.c_str());
   failure_ = std::move(error);
   requests_.CancelAll();
   Drop();
@@ -196,8 +194,7 @@ void Stream::Close() {
   const Turn turn(*this);
   if (requests_.outstanding())
     Abort({ErrorCode::kInternal, 0, "closed with requests in flight: see NCCL's log for what it aborted"});
-  closed_ = true;
-  close_due_ = !close_sent_;
+  closing_.On(Closing::Event::kCallerCloses);
   requests_.Reset(*this);
   Drive(/*receive=*/true);
   if (service_ != nullptr) service_->TakeOver(*this);
@@ -205,7 +202,6 @@ void Stream::Close() {
 
 Status Stream::OnFrame(const FrameHeader& header) {
   frame_ = header;
-  heard_ = true;
   end_->Heard();
   switch (header.type) {
     case FrameType::kClose:
@@ -234,8 +230,7 @@ Status Stream::OnClose(const FrameHeader& header) {
                                         std::to_string(requests_.posted() - requests_.finished()) +
                                         " requests unfinished: see its log");
   }
-  close_received_ = true;
-  close_due_ = !close_sent_;  // nothing can come any more: the peer need not wait for the caller
+  closing_.On(Closing::Event::kPeerCloses);
   return {};
 }
 
@@ -267,20 +262,15 @@ Stream::Attention Stream::Attend(TimePoint now, bool housekeeping, const std::fu
     doubted_ = verdict.doubt && circuit_;
     soon_ = verdict.soon;
   }
-  if (closed_ && closed_at_ == TimePoint{}) closed_at_ = now;
-  if (circuit_ || trouble_.empty()) reached_at_ = now;
-  if (closed_ && (now - closed_at_ > options_.linger || now - reached_at_ > kUnreachedRemnant)) {
-    peer_gone_ = true;
-    Drop();
-  }
+  closing_.On(circuit_ || trouble_.empty() ? Closing::Event::kReached : Closing::Event::kUnreached, now);
+  if (closing_.abandoned()) Drop();
   attending_ = false;
-  const bool awaits_circuit = recovers_ && !failure_ && !close_received_ && !peer_gone_ && (!closed_ || OwesAnswer());
-  a.lost = !circuit_ && awaits_circuit;
+  a.lost = !circuit_ && recovers_ && !failure_ && closing_.NeedsPeer(OwesAnswer());
   a.doubt = doubted_ && circuit_;
   a.ended = failure_.has_value();
   a.hung_up = a.lost && hung_up_;
-  a.finished = closed_ && !circuit_ && !a.lost;
-  a.waits = a.lost || (circuit_ && (closed_ || requests_.outstanding()));
+  a.finished = closing_.closed() && !circuit_ && !a.lost;
+  a.waits = a.lost || (circuit_ && (closing_.closed() || requests_.outstanding()));
   a.waiting = Waits();
   a.soon = soon_ || (a.lost && a.waiting);
   a.wants_write = circuit_ && circuit_->wants_write();

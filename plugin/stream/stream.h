@@ -20,6 +20,7 @@
 #include "circuit/circuit.h"
 #include "relay/counters.h"
 #include "stream/carrier.h"
+#include "stream/closing.h"
 #include "stream/request.h"
 #include "stream/silence.h"
 
@@ -131,7 +132,6 @@ class Stream : protected circuit::FrameSink {
   // Under the lock: nothing comes over the present circuit any more.
   void Drop();
   bool failed() const { return failure_.has_value(); }
-  bool heard() const { return heard_; }  // a frame has come over the present circuit
   void SayReady() { pong_due_ = true; }  // a frame for the peer
 
   Requests& requests() { return requests_; }
@@ -182,16 +182,12 @@ class Stream : protected circuit::FrameSink {
   Requests requests_;
   std::optional<Error> failure_;  // set once; the circuit is gone then
   FrameHeader frame_;             // being received
-  bool ping_due_ = false, pong_due_ = false, heard_ = false;
+  bool ping_due_ = false, pong_due_ = false;
   bool attending_ = false;       // the service thread drives
   uint64_t answers_ = 0;         // to PING
   uint32_t socket_skipped_ = 0;  // drives since the socket was read
-  bool closed_ = false;          // by the caller: this is a remnant
-  bool close_due_ = false, close_sent_ = false, close_received_ = false;
-  bool hung_up_ = false;     // how the last circuit ended
-  bool close_told_ = false;  // to the caller, who went on posting
-  bool peer_gone_ = false;
-  CloseReason close_reason_ = CloseReason::kDone;
+  Closing closing_;
+  bool hung_up_ = false;  // how the last circuit ended
 
   Silence silence_;
   bool doubted_ = false, soon_ = false;
@@ -200,7 +196,6 @@ class Stream : protected circuit::FrameSink {
   std::string warning_;     // what was last said of its links
   uint64_t fruitless_ = 0;  // circuits since anything got through
   uint64_t reached_before_ = 0;
-  TimePoint closed_at_{}, reached_at_{};
 };
 
 }  // namespace relay::stream

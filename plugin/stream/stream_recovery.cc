@@ -46,8 +46,8 @@ void Stream::Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<Car
   const bool fruitless = requests_.outstanding() && Reached() == reached_before_;
   fruitless_ = fruitless ? fruitless_ + 1 : 0;
   reached_before_ = Reached();
-  heard_ = ping_due_ = pong_due_ = close_sent_ = doubted_ = soon_ = false;
-  close_due_ = closed_;
+  ping_due_ = pong_due_ = doubted_ = soon_ = false;
+  closing_.On(Closing::Event::kCircuit);
   trouble_.clear();
   if (service_ != nullptr) service_->TakeOver(*this);
 }
@@ -79,8 +79,8 @@ void Stream::PeerLives() {
 
 void Stream::PeerGone(const std::string& sentence) {
   const Turn turn(*this);
-  peer_gone_ = true;
-  if (closed_) {
+  closing_.On(Closing::Event::kPeerGone);
+  if (closing_.closed()) {
     Drop();
   } else {
     Break({ErrorCode::kRemote, 0, sentence});
@@ -95,7 +95,7 @@ void Stream::GiveUp(Error error) {
 // Somebody waits for what only the peer can give.
 bool Stream::Waits() const {
   if (failure_) return false;
-  return requests_.outstanding() || (closed_ && OwesAnswer() && !close_received_ && !peer_gone_);
+  return requests_.outstanding() || (closing_.closed() && closing_.NeedsPeer(OwesAnswer()));
 }
 
 std::string Stream::WhyOver() const {
