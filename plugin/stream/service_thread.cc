@@ -205,9 +205,9 @@ bool ServiceThread::AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool 
   Stream::Attention attention = entry.stream->Attend(now, housekeeping, watch);
   entry.waits = attention.waits;
   entry.soon = attention.soon;
-  const bool needs = attention.lost || attention.doubt || attention.ended;
+  const bool needs = attention.need.circuit || attention.need.doubt || attention.need.ended;
   if (entry.recovery && !attention.finished && (needs || news || housekeeping)) {
-    entry.recovery->Tend(now, {attention.lost, attention.doubt, attention.waiting, attention.ended, attention.hung_up});
+    entry.recovery->Tend(now, attention.need);
   }
   if (attention.finished) finished_.push_back(id);
   return !attention.finished;

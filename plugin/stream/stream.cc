@@ -128,6 +128,7 @@ void Stream::Drop() {
   }
   end_.reset();
   circuit_.reset();
+  outage_.On(Outage::Dropped{});
   // Nothing may be placed where a device may still write.
   if (!fenced) Break(std::move(fenced).error());
 }
@@ -256,28 +257,29 @@ Stream::Attention Stream::Attend(TimePoint now, bool housekeeping, const std::fu
   attending_ = true;
   Drive(/*receive=*/true);
   if (circuit_) PrepareSleep();
-  Attention a;
-  if (housekeeping && !failure_) {
-    const Silence::Verdict verdict = Judge(now);
-    doubted_ = verdict.doubt && circuit_;
-    soon_ = verdict.soon;
-  }
-  closing_.On(circuit_ || trouble_.empty() ? Closing::Event::kReached : Closing::Event::kUnreached, now);
+  if (housekeeping && !failure_) Judge(now);
+  closing_.On(circuit_ || !outage_.explained() ? Closing::Event::kReached : Closing::Event::kUnreached, now);
   if (closing_.abandoned()) Drop();
   attending_ = false;
-  a.lost = !circuit_ && recovers_ && !failure_ && closing_.NeedsPeer(OwesAnswer());
-  a.doubt = doubted_ && circuit_;
-  a.ended = failure_.has_value();
-  a.hung_up = a.lost && hung_up_;
-  a.finished = closing_.closed() && !circuit_ && !a.lost;
-  a.waits = a.lost || (circuit_ && (closing_.closed() || requests_.outstanding()));
-  a.waiting = Waits();
-  a.soon = soon_ || (a.lost && a.waiting);
-  a.wants_write = circuit_ && circuit_->wants_write();
-  a.fd = circuit_ ? circuit_->fd() : -1;
-  a.lane_fd = circuit_ && end_->lane() != nullptr ? end_->lane()->fd() : -1;
-  watch(a);
-  return a;
+  const Attention attention = NeedsNow();
+  watch(attention);
+  return attention;
+}
+
+Stream::Attention Stream::NeedsNow() const {
+  const bool lost = !circuit_ && recovers_ && !failure_ && closing_.NeedsPeer(OwesAnswer());
+  const bool waiting = Waits();
+  return {.finished = closing_.closed() && !circuit_ && !lost,
+          .waits = lost || (circuit_ && (closing_.closed() || requests_.outstanding())),
+          .soon = outage_.soon() || (lost && waiting),
+          .wants_write = circuit_ && circuit_->wants_write(),
+          .fd = circuit_ ? circuit_->fd() : -1,
+          .lane_fd = circuit_ && end_->lane() != nullptr ? end_->lane()->fd() : -1,
+          .need = {.circuit = lost,
+                   .doubt = outage_.in_doubt(),
+                   .waiting = waiting,
+                   .ended = failure_.has_value(),
+                   .hung_up = lost && outage_.hung_up()}};
 }
 
 }  // namespace relay::stream

@@ -21,6 +21,8 @@
 #include "relay/counters.h"
 #include "stream/carrier.h"
 #include "stream/closing.h"
+#include "stream/outage.h"
+#include "stream/recovery.h"
 #include "stream/request.h"
 #include "stream/silence.h"
 
@@ -84,8 +86,7 @@ class Stream : protected circuit::FrameSink {
     bool wants_write = false;
     int fd = -1;       // -1: no circuit
     int lane_fd = -1;  // -1: no lane
-    // For Recovery::Need:
-    bool lost = false, doubt = false, waiting = false, ended = false, hung_up = false;
+    Recovery::Need need{};
   };
   // Moves what can move, and judges deadlines when `housekeeping`. `watch` runs under the lock, so that the descriptor
   // is still this stream's; it may set `armed`.
@@ -159,8 +160,8 @@ class Stream : protected circuit::FrameSink {
   std::string AdviceFor(int err) const;
   std::string Peer() const;
   void Abort(Error error);
-  Silence::Verdict Judge(TimePoint now);
-  std::string WhyOver() const;
+  void Judge(TimePoint now);
+  Attention NeedsNow() const;
   bool QueueClose(CloseReason reason);
   bool SocketIsDue();
   void PrepareSleep();
@@ -175,7 +176,7 @@ class Stream : protected circuit::FrameSink {
   const StreamOptions options_;
   Counters& counters_;
   ServiceThread* service_ = nullptr;
-  bool recovers_ = false, replacing_ = false;
+  bool recovers_ = false;
   KeysOf keys_of_;
   std::atomic<uint64_t> calls_{0};
 
@@ -187,15 +188,8 @@ class Stream : protected circuit::FrameSink {
   uint64_t answers_ = 0;         // to PING
   uint32_t socket_skipped_ = 0;  // drives since the socket was read
   Closing closing_;
-  bool hung_up_ = false;  // how the last circuit ended
-
+  Outage outage_;
   Silence silence_;
-  bool doubted_ = false, soon_ = false;
-  std::string loss_;        // how the last circuit ended
-  std::string trouble_;     // why there is no other
-  std::string warning_;     // what was last said of its links
-  uint64_t fruitless_ = 0;  // circuits since anything got through
-  uint64_t reached_before_ = 0;
 };
 
 }  // namespace relay::stream

@@ -46,7 +46,7 @@ class BadWire {
     const TimePoint now{std::chrono::hours(1)};
     const auto nothing = [](const Stream::Attention&) {};
     sender->Attend(now, false, nothing);
-    const bool broken = receiver->Attend(now, false, nothing).lost;
+    const bool broken = receiver->Attend(now, false, nothing).need.circuit;
     if (!broken) return;
     lost();
     Connect();

@@ -254,19 +254,19 @@ TEST(Recovery, WhatComesTwiceIsDroppedBeforeItIsPlaced) {
 
 TEST(Recovery, AnEndWithoutACircuitSaysWhatItNeeds) {
   Chain chain;
-  EXPECT_FALSE(chain.sending.lost);
+  EXPECT_FALSE(chain.sending.need.circuit);
   chain.CutAfter(0, 0);
   chain.Turn();
-  EXPECT_TRUE(chain.sending.lost);
-  EXPECT_TRUE(chain.receiving.lost);
-  EXPECT_FALSE(chain.sending.waiting) << "an idle connection may take its time";
+  EXPECT_TRUE(chain.sending.need.circuit);
+  EXPECT_TRUE(chain.receiving.need.circuit);
+  EXPECT_FALSE(chain.sending.need.waiting) << "an idle connection may take its time";
   std::vector<std::byte> bytes(10);
   fake::StreamPair::Post(*chain.sender, bytes.data(), bytes.size());
   chain.Attend();
-  EXPECT_TRUE(chain.sending.waiting);
+  EXPECT_TRUE(chain.sending.need.waiting);
   chain.Connect();
   chain.Attend();
-  EXPECT_FALSE(chain.sending.lost);
+  EXPECT_FALSE(chain.sending.need.circuit);
 }
 
 TEST(Recovery, WhatIsOutstandingEndsWithASentenceWhenNoCircuitComesInTime) {
@@ -297,9 +297,9 @@ TEST(Recovery, ADoubtIsOverWithTheCircuitThatItWasAbout) {
   fake::StreamPair::Post(*chain.sender, bytes.data(), bytes.size());
   auto nothing = [](const Stream::Attention&) {};
   chain.sender->Attend(kNow, true, nothing);
-  EXPECT_TRUE(chain.sender->Attend(kNow + std::chrono::seconds(4), true, nothing).doubt);
+  EXPECT_TRUE(chain.sender->Attend(kNow + std::chrono::seconds(4), true, nothing).need.doubt);
   chain.Connect();
-  EXPECT_FALSE(chain.sender->Attend(kNow + std::chrono::seconds(4), false, nothing).doubt);
+  EXPECT_FALSE(chain.sender->Attend(kNow + std::chrono::seconds(4), false, nothing).need.doubt);
 }
 
 TEST(Recovery, ACircuitWhoseLinkIsSaidToBeGoneHasAMomentToProveThatItIsNot) {
@@ -311,7 +311,7 @@ TEST(Recovery, ACircuitWhoseLinkIsSaidToBeGoneHasAMomentToProveThatItIsNot) {
     EXPECT_TRUE(chain.sender->Attend(kNow, true, nothing).soon);
     for (int i = 0; answers && i < 3; ++i) chain.Turn();
     const auto later = chain.sender->Attend(kNow + std::chrono::milliseconds(300), true, nothing);
-    EXPECT_EQ(later.doubt, !answers);
+    EXPECT_EQ(later.need.doubt, !answers);
     EXPECT_EQ(later.soon, !answers);
   }
 }
@@ -322,10 +322,10 @@ TEST(Recovery, WhatWasSaidOfACircuitIsNotSaidOfTheNext) {
   chain.sender->Attend(kNow, true, nothing);
   chain.sender->Warn("link A-B is down");
   chain.sender->Attend(kNow, true, nothing);
-  EXPECT_TRUE(chain.sender->Attend(kNow + std::chrono::milliseconds(300), true, nothing).doubt);
+  EXPECT_TRUE(chain.sender->Attend(kNow + std::chrono::milliseconds(300), true, nothing).need.doubt);
   chain.Connect();
   const auto next = chain.sender->Attend(kNow + std::chrono::milliseconds(400), true, nothing);
-  EXPECT_FALSE(next.doubt);
+  EXPECT_FALSE(next.need.doubt);
   EXPECT_FALSE(next.soon);
 }
 
@@ -425,7 +425,7 @@ TEST(Recovery, WhatTheRanksDisagreeAboutIsNoMatterOfThePath) {
   auto ended = chain.receiver->Test(*receive, size);
   auto told = chain.sender->Post({large.data(), large.size()}, false);
   EXPECT_TRUE(!ended || !told);
-  EXPECT_FALSE(chain.sending.lost && chain.receiving.lost);
+  EXPECT_FALSE(chain.sending.need.circuit && chain.receiving.need.circuit);
 }
 
 }  // namespace
