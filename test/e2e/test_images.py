@@ -174,9 +174,9 @@ def test_agents_in_containers_relay_for_the_plugin_in_a_container(box, container
         run.says(f"{node}| agent ended with 0")
 
 
-def test_the_plugin_image_is_three_names_and_needs_nothing_but_an_old_libc(containers):
+def test_the_plugin_image_is_three_names_with_their_licence_and_needs_nothing_but_an_old_libc(containers):
     image = containers("plugin")
-    assert image.files() == ["libnccl-net-relay.so", "librccl-net-relay.so", "nccl-relay"]
+    assert image.files() == ["LICENSE", "NOTICE", "libnccl-net-relay.so", "librccl-net-relay.so", "nccl-relay"]
     assert os.readlink(f"{image.root}/librccl-net-relay.so") == "libnccl-net-relay.so"
     subprocess.run([ROOT / "test/lint/check_so.sh", f"{image.root}/libnccl-net-relay.so"], check=True, timeout=60)
     facts = subprocess.run(["objdump", "-p", "-T", f"{image.root}/nccl-relay"], capture_output=True, text=True,
@@ -188,12 +188,23 @@ def test_the_plugin_image_is_three_names_and_needs_nothing_but_an_old_libc(conta
 
 def test_the_agent_image_holds_one_program_and_no_settings_of_where_it_was_built(containers):
     image = containers("agent")
-    programs = [path for path in image.files() if not path.startswith("lib")]
+    libraries = ("lib", "usr/lib", "etc/libibverbs.d/", "usr/share/doc/")
+    programs = [path for path in image.files() if not path.startswith(libraries)]
     assert programs == ["etc/group", "etc/nsswitch.conf", "etc/passwd", "usr/bin/nccl-relay"]
     size = sum(os.path.getsize(os.path.join(image.root, path)) for path in image.files())
     assert size < 40 * MIB, f"{size} bytes"
     assert image.config["Entrypoint"] == ["/usr/bin/nccl-relay", "agent"]
     assert image.run("nccl-relay", "--version")
+
+
+def test_the_agent_image_has_a_libibverbs_whose_drivers_load(containers):
+    image = containers("agent")
+    loader = next(path for path in image.files() if re.fullmatch(r"lib\S*/ld-linux-\S+\.so\.\d", path))
+    drivers = [path for path in image.files() if path.endswith(".so") and "/libibverbs/" in path]
+    assert any("libmlx5" in path for path in drivers), image.files()
+    for driver in drivers:
+        needs = image.run(f"/{loader}", "--list", f"/{driver}")
+        assert "libibverbs.so.1 => " in needs and "not found" not in needs, needs
 
 
 LOAD = ("import ctypes; print(*(ctypes.c_char_p.in_dll(ctypes.CDLL(f'lib{n}ccl-net-relay.so'), 'ncclNetPlugin_v12')"

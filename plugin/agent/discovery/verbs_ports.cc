@@ -238,9 +238,12 @@ std::string VerbsPorts::WhyUnusable(const Device& device, const Port& port) cons
   if (node.empty()) return but + "the kernel offers it to no program: modprobe ib_uverbs";
   const int fd = open(node.c_str(), O_RDWR | O_CLOEXEC);
   const int error = errno;
-  if (const Fd opened(fd); opened) return "";
-  return but + "this process cannot open " + node + " (" + strerror(error) +
-         "): start the container with --device /dev/infiniband, --cap-add IPC_LOCK, --ulimit memlock=-1";
+  if (const Fd opened(fd); !opened) {
+    return but + "this process cannot open " + node + " (" + strerror(error) +
+           "): start the container with --device /dev/infiniband, --cap-add IPC_LOCK, --ulimit memlock=-1";
+  }
+  const Status found = roots_.library(device.name);
+  return found ? "" : but + found.error().what;
 }
 
 std::string VerbsPorts::NodeOf(const std::string& device) const {

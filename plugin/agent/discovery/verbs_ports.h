@@ -1,4 +1,5 @@
-// Which port of which verbs device stands behind an interface, as sysfs tells. No libibverbs is needed for that.
+// Which port of which verbs device stands behind an interface, as sysfs tells. libibverbs is asked last, about a device
+// that would be used: sysfs shows what the host has, and a container may have no library for it.
 //
 // Ethernet: a device's table of GIDs names the interface of each, whatever lies between them: the GIDs of a VLAN and of
 // a bond are in the table of the device below. A name alone is no proof, because sysfs shows the devices of all network
@@ -6,6 +7,7 @@
 // InfiniBand: an IPoIB interface is on the PCI function of its device, and counts that one's ports from 0.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -13,11 +15,16 @@
 
 #include "agent/discovery/verbs_port.h"
 #include "base/socket_address.h"
+#include "transport/rdma/device.h"
 
 namespace relay::agent {
 
 struct VerbsRoots {
   std::string sysfs = "/sys", dev = "/dev";
+  // Whether libibverbs can use this device.
+  std::function<Status(const std::string& device)> library = [](const std::string& device) {
+    return transport::rdma::FindDevice(device);
+  };
 };
 
 // What is known of one interface.

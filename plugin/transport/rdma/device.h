@@ -106,4 +106,7 @@ struct DeviceFacts {
 };
 Result<std::vector<DeviceFacts>> ListDevices(const Verbs* verbs = nullptr);
 
+// Whether this process's libibverbs finds the device: it loads here and has the device's provider. Nothing is opened.
+Status FindDevice(const std::string& name, const Verbs* verbs = nullptr);
+
 }  // namespace relay::transport::rdma

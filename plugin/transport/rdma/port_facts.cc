@@ -215,4 +215,19 @@ Result<std::vector<DeviceFacts>> ListDevices(const Verbs* verbs) {
   return out;
 }
 
+Status FindDevice(const std::string& name, const Verbs* verbs) {
+  if (!verbs) {
+    auto loaded = LoadVerbs();
+    if (!loaded) return tl::unexpected<Error>(std::move(loaded).error());
+    verbs = *loaded;
+  }
+  const DeviceList list(*verbs);
+  const auto devices = list.devices();
+  if (std::any_of(devices.begin(), devices.end(), [&](const ibv_device* device) { return name == device->name; })) {
+    return {};
+  }
+  return Fail(ErrorCode::kSystem, "libibverbs does not find it (it finds: " + NameList(devices) +
+                                      "): install its provider, of ibverbs-providers or rdma-core");
+}
+
 }  // namespace relay::transport::rdma

@@ -62,6 +62,19 @@ TEST_F(Twins, AreTwoDevicesOfOneNic) {
   EXPECT_THAT(devices.WithoutInterface(), IsEmpty());
 }
 
+TEST_F(Twins, WhatTheLibraryDoesNotServeIsNotUsedAndWhySoIsSaid) {
+  VerbsRoots roots = tree_.roots();
+  roots.library = [](const std::string& device) -> Status {
+    if (device == "rocep1s0f0") return {};
+    return Fail(ErrorCode::kSystem, "libibverbs does not find it");
+  };
+  const VerbsPorts devices(roots);
+  EXPECT_EQ(devices.Behind("enp1s0f0np0", AddressList({"192.168.100.1"})).port, PortOf("rocep1s0f0"));
+  const PortVerbs other = devices.Behind("enP2p1s0f0np0", AddressList({"192.168.100.2"}));
+  EXPECT_EQ(other.port, std::nullopt);
+  EXPECT_EQ(other.why_not, "roceP2p1s0f0 port 1 is behind it, but libibverbs does not find it");
+}
+
 TEST_F(Twins, ALinkLocalAddressIsEnough) {
   EXPECT_EQ(tree_.Read().Behind("enp1s0f0np0", AddressList({"fe80::1:1"})).port, PortOf("rocep1s0f0"));
 }

@@ -27,7 +27,9 @@ class VerbsTree {
   VerbsTree(const VerbsTree&) = delete;
   VerbsTree& operator=(const VerbsTree&) = delete;
 
-  VerbsRoots roots() const { return {(root_ / "sys").string(), (root_ / "dev").string()}; }
+  VerbsRoots roots() const {
+    return {(root_ / "sys").string(), (root_ / "dev").string(), [](const std::string&) { return Status(); }};
+  }
   VerbsPorts Read() const { return VerbsPorts(roots()); }
 
   // A PCI function, "0000:01:00.0"; returns its folder.

@@ -336,7 +336,19 @@ TEST(RdmaEvents, QueuePairsComeAndGoBesideEvents) {
   EXPECT_EQ(fake.Leaks(), "");
 }
 
-// --- ListDevices
+// --- FindDevice and ListDevices
+
+TEST(RdmaDeviceList, ADeviceIsFoundByItsNameAndNothingIsOpened) {
+  FakeVerbs fake;
+  fake.AddLink("a0", "b0");
+  fake.FailCall("open_device", EIO);
+  EXPECT_TRUE(FindDevice("b0", &fake.table()));
+  const Status missing = FindDevice("c0", &fake.table());
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().what,
+            "libibverbs does not find it (it finds: a0, b0): install its provider, of ibverbs-providers or rdma-core");
+  EXPECT_EQ(fake.Leaks(), "");
+}
 
 TEST(RdmaDeviceList, EveryPortIsListedAndSaysWhyItCannotBeUsed) {
   FakeVerbs fake;
