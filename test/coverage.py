@@ -4,7 +4,7 @@
 usage: coverage.py build/coverage [--report]     --report: only read what earlier runs counted
 
 The build counts in mapped files (RELAY_COVERAGE, continuous mode), one per program and library and shared by all
-processes, so agents and ranks that a test kills count too. docs/coverage.md says why what is left is left.
+processes, so agents and ranks that a test kills count too.
 """
 import os
 import pathlib
