@@ -183,7 +183,7 @@ Result<Comm*> Context::TakeOutcome(Attempt& attempt) {
 
 // The service does not know its stream yet.
 Comm* Context::AddComm(Comm::Kind kind, std::shared_ptr<stream::Stream> stream, Devices devices) {
-  stream->set_service(&service_);
+  stream->handover().set_service(&service_);
   comms_.push_back(std::make_unique<Comm>(kind, *this, std::move(stream), std::move(devices), knobs_.hop_timeout));
   Comm* comm = comms_.back().get();
   comm->stream().set_keys(

@@ -3,6 +3,7 @@
 // requests, SendLedger, Inbox. Everything here happens under the stream's lock.
 #pragma once
 #include <span>
+#include <string>
 
 #include "circuit/circuit.h"
 #include "relay/lane.h"
@@ -24,14 +25,28 @@ class Carrier {
   virtual std::span<std::byte> Space() { return {}; }
   virtual void OnSpaceFilled(size_t) {}
   virtual Status OnFrameEnd(const FrameHeader&) { return {}; }
-
-  // Where a device moves the messages.
-  virtual transport::Lane* lane() { return nullptr; }
-  virtual Status DriveLane() { return {}; }
-  // False: the socket tells of nothing but the end, and is read now and then.
-  virtual bool NeedsSocket() const { return true; }
   // No byte comes over this circuit after it returns; what has come counts. An error: a device may go on writing.
   virtual Status Fence() { return {}; }
+
+  // Where devices move the messages, beside the socket.
+  virtual bool by_device() const { return false; }
+  virtual Status DriveLane() { return {}; }
+  // To sleep: Arm, look at everything once more if it says so, then wait for both descriptors. -1: there is none.
+  virtual Result<bool> Arm() { return false; }
+  virtual int lane_fd() const { return -1; }
+  // Grows whenever something has come or gone beside the socket.
+  virtual uint64_t moved() const { return 0; }
+  // What each device has carried, where there are several; else empty.
+  virtual std::string Summary() const { return {}; }
+
+  // A device that moves the messages is looked at each time; a system call for the socket beside it each time would
+  // cost more than all the rest.
+  bool SocketIsDue() {
+    constexpr uint32_t kSkipped = 256;
+    if (!NeedsSocket() && ++socket_skipped_ < kSkipped) return false;
+    socket_skipped_ = 0;
+    return true;
+  }
 
   void Heard() { heard_ = true; }
   // A device or a queue pair of the lane failed; what ended the circuit is nothing that the peer said.
@@ -39,9 +54,12 @@ class Carrier {
   void set_lane_broken() { lane_broken_ = true; }
 
  protected:
+  // False: the socket tells of nothing but the end, and is read now and then.
+  virtual bool NeedsSocket() const { return true; }
   bool heard() const { return heard_; }  // a frame has come over this circuit
 
  private:
+  uint32_t socket_skipped_ = 0;  // drives since it was read
   bool heard_ = false, lane_broken_ = false;
 };
 

@@ -4,7 +4,7 @@ namespace relay::stream {
 
 Status LaneReceiver::TakeWhole() {
   while (true) {
-    auto size = lane_->NextWhole();
+    auto size = lane().NextWhole();
     if (!size) return tl::unexpected(std::move(size).error());
     if (!*size) return {};
     RELAY_TRY(inbox_.OnLane(**size));
@@ -15,17 +15,17 @@ Status LaneReceiver::DriveLane() {
   RELAY_TRY(TakeWhole());
   while (heard() && announced_ < requests_.posted()) {
     const Request& request = requests_.Of(announced_);
-    auto room = lane_->Announce({request.data, request.size, request.keys});
+    auto room = lane().Announce({request.data, request.size, request.keys});
     if (!room) return tl::unexpected(std::move(room).error());
     if (!*room) break;
     ++announced_;
   }
-  return lane_->Ring();
+  return lane().Ring();
 }
 
 // What the sender's device has been told is whole, this side must know to be whole, too.
 Status LaneReceiver::Fence() {
-  const Status fenced = lane_->Fence();
+  const Status fenced = lane().Fence();
   // What it brought last may be out of order: then it does not count, and the sender's next word is about all of it.
   (void)TakeWhole();
   return fenced;

@@ -5,7 +5,7 @@ namespace relay::stream {
 Status LaneSender::DriveLane() {
   if (!ledger_.ready()) return {};
   if (!std::exchange(begun_, true)) first_ = started_ = whole_ = ledger_.sending();
-  auto whole = lane_->Whole();
+  auto whole = lane().Whole();
   if (!whole) return tl::unexpected(std::move(whole).error());
   for (; whole_ != first_ + *whole; ++whole_) {
     requests_.Finish(requests_.Of(whole_), requests_.Of(whole_).size);
@@ -13,18 +13,18 @@ Status LaneSender::DriveLane() {
   }
   while (started_ != requests_.posted()) {
     const Request& request = requests_.Of(started_);
-    auto capacity = lane_->CapacityOf(started_ - first_);
+    auto capacity = lane().CapacityOf(started_ - first_);
     if (!capacity) return tl::unexpected(std::move(capacity).error());
     if (!*capacity) break;
     RELAY_TRY(CheckFits(request.size, **capacity));
-    auto room = lane_->Start({request.data, request.size, request.keys});
+    auto room = lane().Start({request.data, request.size, request.keys});
     if (!room) return tl::unexpected(std::move(room).error());
     if (!*room) break;
     ++started_;
     Add(counters_.rdma_bytes_sent, request.size);
   }
   ledger_.OnLane(started_, whole_);
-  return lane_->Ring();
+  return lane().Ring();
 }
 
 }  // namespace relay::stream

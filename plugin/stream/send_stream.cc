@@ -6,19 +6,18 @@
 namespace relay::stream {
 
 void SendStream::Adopt(SendCircuit opened) {
-  const Turn turn(*this);
+  const Turn turn(mutex());
   Drop();
   if (failed()) return;
   ledger_.Begin(opened.eager_bytes, /*resumes=*/opened.circuit->name().epoch != 0);
-  std::unique_ptr<Carrier> end;
+  std::unique_ptr<Carrier> carrier;
   if (opened.lane) {
-    end = std::make_unique<LaneSender>(requests(), ledger_, counters(), std::move(opened.lane));
+    carrier = std::make_unique<LaneSender>(requests(), ledger_, counters(), std::move(opened.lane));
   } else {
-    end = std::make_unique<FrameSender>(requests(), ledger_, counters(), options().segment);
+    carrier = std::make_unique<FrameSender>(requests(), ledger_, counters(), options().segment);
   }
-  const bool by_device = end->lane() != nullptr;
-  std::string over = opened.circuit->path();
-  Take(std::move(opened.circuit), std::move(end), {std::move(over), std::move(opened.near_link)}, opened.on_taken);
+  const bool by_device = carrier->by_device();
+  Take(std::move(opened.circuit), std::move(carrier), std::move(opened.near_link), opened.on_taken);
   // The receiver hears that the lane is connected on this side too, and may write into it from then on.
   if (by_device) SayReady();
 }

@@ -74,8 +74,8 @@ void ServiceThread::Add(std::shared_ptr<Stream> stream, std::unique_ptr<Recovery
   Wake();
 }
 
-void ServiceThread::TakeOver(Stream& stream) {
-  stream.left = true;
+void ServiceThread::TakeOver(Handover& handover) {
+  handover.left = true;
   any_left_ = true;
   Wake();
 }
@@ -145,7 +145,7 @@ void ServiceThread::OnEvent(uint64_t id) {
   }
   if (auto it = entries_.find(id); it != entries_.end()) {
     // A stream that NCCL took back in the meantime is NCCL's to drive.
-    if (it->second.stream->armed) AttendTo(id, it->second, /*housekeeping=*/false, /*arm=*/true);
+    if (it->second.stream->handover().armed) AttendTo(id, it->second, /*housekeeping=*/false, /*arm=*/true);
     return;
   }
   std::function<void()> callback;
@@ -165,20 +165,20 @@ void ServiceThread::TakeNew() {
 
 void ServiceThread::AttendToLeft() {
   for (auto& [id, entry] : entries_) {
-    if (entry.stream->left.exchange(false)) AttendTo(id, entry, /*housekeeping=*/false, /*arm=*/true);
+    if (entry.stream->handover().left.exchange(false)) AttendTo(id, entry, /*housekeeping=*/false, /*arm=*/true);
   }
 }
 
 void ServiceThread::TendAll() {
   for (auto& [id, entry] : entries_) {
-    if (entry.recovery) AttendTo(id, entry, /*housekeeping=*/false, entry.stream->armed, /*news=*/true);
+    if (entry.recovery) AttendTo(id, entry, /*housekeeping=*/false, entry.stream->handover().armed, /*news=*/true);
   }
 }
 
 void ServiceThread::Look() {
   for (auto& [id, entry] : entries_) {
-    if (entry.stream->armed) continue;
-    uint64_t calls = entry.stream->calls();
+    if (entry.stream->handover().armed) continue;
+    uint64_t calls = entry.stream->handover().calls();
     if (std::exchange(entry.calls_seen, calls) == calls) AttendTo(id, entry, /*housekeeping=*/false, /*arm=*/true);
   }
 }
@@ -186,7 +186,7 @@ void ServiceThread::Look() {
 void ServiceThread::HouseKeep(TimePoint now) {
   next_housekeeping_ = now + (anything_soon_ ? std::min(housekeeping_, kSoon) : housekeeping_);
   for (auto& [id, entry] : entries_) {
-    bool armed = entry.stream->armed;
+    bool armed = entry.stream->handover().armed;
     if (entry.waits || !armed) AttendTo(id, entry, /*housekeeping=*/true, armed);
   }
   std::vector<std::function<void()>> timed;
@@ -198,11 +198,11 @@ void ServiceThread::HouseKeep(TimePoint now) {
 }
 
 bool ServiceThread::AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm, bool news) {
-  auto watch = [&](const Stream::Attention& attention) {
+  auto watch = [&](const Attention& attention) {
     if (arm) Watch(id, entry, attention);
   };
   const TimePoint now = clock_.Now();
-  Stream::Attention attention = entry.stream->Attend(now, housekeeping, watch);
+  Attention attention = entry.stream->Attend(now, housekeeping, watch);
   entry.waits = attention.waits;
   entry.soon = attention.soon;
   const bool needs = attention.need.circuit || attention.need.doubt || attention.need.ended;
@@ -213,8 +213,8 @@ bool ServiceThread::AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool 
   return !attention.finished;
 }
 
-void ServiceThread::Watch(uint64_t id, Entry& entry, const Stream::Attention& attention) {
-  entry.stream->armed = true;
+void ServiceThread::Watch(uint64_t id, Entry& entry, const Attention& attention) {
+  entry.stream->handover().armed = true;
   WatchOnce(id, attention.fd, attention.wants_write, entry.watched_fd);
   WatchOnce(id, attention.lane_fd, /*writable=*/false, entry.watched_lane_fd);
 }
@@ -243,8 +243,8 @@ void ServiceThread::Settle() {
   anything_waits_ = anything_soon_ = false;
   for (auto& [id, entry] : entries_) {
     anything_soon_ = anything_soon_ || entry.soon;
-    look = look || !entry.stream->armed;
-    anything_waits_ = anything_waits_ || entry.waits || !entry.stream->armed;
+    look = look || !entry.stream->handover().armed;
+    anything_waits_ = anything_waits_ || entry.waits || !entry.stream->handover().armed;
   }
   if (look) looking_ = true;
   if (anything_soon_) next_housekeeping_ = std::min(next_housekeeping_, clock_.Now() + kSoon);

@@ -44,7 +44,7 @@ class ServiceThread {
     if (!looking_.load()) Wake();
   }
   // NCCL will not drive this stream again. Any thread.
-  void TakeOver(Stream& stream);
+  void TakeOver(Handover& handover);
   // Until every closed stream is finished; false when that takes longer.
   bool Drain(Duration longest);
   // Joins the thread; streams that are left are dropped with their circuits.
@@ -70,7 +70,7 @@ class ServiceThread {
   void HouseKeep(TimePoint now);
   // Drives the stream; false when it is finished and gone.
   bool AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm, bool news = false);
-  void Watch(uint64_t id, Entry& entry, const Stream::Attention& attention);
+  void Watch(uint64_t id, Entry& entry, const Attention& attention);
   void WatchOnce(uint64_t id, int fd, bool writable, int& watched);
   void Settle();
   const Clock& clock_;

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "stream/service_thread.h"
 
 namespace relay::stream {
 
@@ -17,27 +16,12 @@ Stream::Stream(StreamOptions options, Counters& counters)
       silence_(options_.recover_timeout) {}
 
 Status Stream::CheckOpen() {
-  if (failure_) return Failure();
+  if (failure_) return failure_.Give();
   if (!closing_.peer_closed()) return {};
   Error error{ErrorCode::kRemote, 0, Peer() + ": the peer has closed it"};
   error.told = closing_.told();
   closing_.On(Closing::Event::kCallerTold);
   return tl::unexpected<Error>(std::move(error));
-}
-
-// NCCL 2.23 to 2.25 test a failed request again without end.
-tl::unexpected<Error> Stream::Failure() {
-  Error error = *failure_;
-  failure_->told = true;
-  return tl::unexpected<Error>(std::move(error));
-}
-
-void Stream::Enter() {
-  calls_.store(calls_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  if (armed.load() && service_ != nullptr) {
-    armed.store(false);
-    service_->Resume();
-  }
 }
 
 Result<Request*> Stream::Post(const Buffer& buffer, bool in_order) {
@@ -46,48 +30,48 @@ Result<Request*> Stream::Post(const Buffer& buffer, bool in_order) {
   Request* request = requests_.Post(buffer, in_order);
   if (request == nullptr) return nullptr;
   if (keys_of_) request->keys = keys_of_(request->region);
-  Enter();
+  handover_.Enter();
   if (Status s = OnPosted(*request); !s) {
     Break(std::move(s).error());
-    return Failure();
+    return failure_.Give();
   }
-  Drive(/*receive=*/false);
+  Drive(Socket::kLeave);
   return request;
 }
 
 Result<Progress> Stream::Test(Request& request, uint64_t& size) {
-  if (waiting_.load(std::memory_order_relaxed) != 0) {
+  if (mutex_.wanted()) {
     std::this_thread::yield();
     return Progress::kAgain;
   }
   std::lock_guard lock(mutex_);
   if (request.state == Request::State::kPosted) {
-    Enter();
-    Drive(/*receive=*/true);
+    handover_.Enter();
+    Drive(Socket::kIfDue);
   }
   if (request.state == Request::State::kDone) {
     size = request.size;
     request.state = Request::State::kFree;
     return Progress::kDone;
   }
-  if (failure_) return Failure();
+  // NCCL 2.23 to 2.25 test a failed request again without end.
+  if (failure_) return failure_.Give();
   return Progress::kAgain;
 }
 
 // Receives (when asked to), queues what may go and hands it to the kernel, until nothing moves.
-Status Stream::DriveCircuit(bool receive) {
-  if (Status s = end_->DriveLane(); !s) {
-    end_->set_lane_broken();
+Status Stream::DriveCircuit(Socket socket) {
+  if (Status s = carrier_->DriveLane(); !s) {
+    carrier_->set_lane_broken();
     return s;
   }
-  if (receive && SocketIsDue()) {
+  if (socket == Socket::kRead || (socket == Socket::kIfDue && carrier_->SocketIsDue())) {
     auto received = circuit_->Receive(*this);
     if (!received) return tl::unexpected(std::move(received).error());
   }
   for (bool started = true; started;) {
-    started = end_->Push(*circuit_);
-    if (ping_due_) ping_due_ = !circuit_->QueueControl({.type = FrameType::kPing});
-    if (pong_due_) pong_due_ = !circuit_->QueueControl({.type = FrameType::kPing, .extra = 1});
+    started = carrier_->Push(*circuit_);
+    pings_.Queue(*circuit_);
     if (closing_.due() && !requests_.outstanding()) (void)QueueClose(CloseReason::kDone);
     auto flushed = circuit_->Flush();
     if (!flushed) return tl::unexpected(std::move(flushed).error());
@@ -96,13 +80,13 @@ Status Stream::DriveCircuit(bool receive) {
   return {};
 }
 
-void Stream::Drive(bool receive) {
+void Stream::Drive(Socket socket) {
   if (!circuit_) return;
-  if (Status s = DriveCircuit(receive); !s) return End(std::move(s).error());
+  if (Status s = DriveCircuit(socket); !s) return End(std::move(s).error());
   if (closing_.settled() && !circuit_->wants_write()) Drop();
 }
 
-// Of the circuit or its lane. Where both sides are done, nothing was lost with it.
+// The circuit or its lane has ended. Where both sides are done, nothing was lost with it.
 void Stream::End(Error error) {
   if (closing_.SaidAll(recovers_ && OwesAnswer()) && !requests_.outstanding()) return Drop();
   error.what += AdviceFor(error.sys_errno);
@@ -110,23 +94,35 @@ void Stream::End(Error error) {
   Lose(std::move(error));
 }
 
-// A device that moves the messages is looked at each time; a system call for the socket beside it each time would cost
-// more than all the rest.
-bool Stream::SocketIsDue() {
-  constexpr uint32_t kSkipped = 256;
-  if (!end_->NeedsSocket() && !attending_ && ++socket_skipped_ < kSkipped) return false;
-  socket_skipped_ = 0;
-  return true;
+// What the peer should not have sent, or what the ranks disagree about, is the same on every path.
+bool Stream::MayRecoverFrom(const Error& error) const {
+  if (!recovers_ || outage_.exhausted()) return false;
+  if (error.code != ErrorCode::kRemote && error.code != ErrorCode::kSystem) return false;
+  return circuit_->broken() || carrier_->lane_broken();
+}
+
+void Stream::Lose(Error error) {
+  std::string sentence = Peer() + ": " + error.what;
+  // While another is being opened beside it, its end may be the peer's answer.
+  if (!outage_.replacing()) {
+    RELAY_INFO("%s; another circuit is looked for", sentence.c_str());
+    Add(counters_.circuits_lost);
+  }
+  outage_.On(Outage::Lost{.sentence = std::move(sentence), .sys_errno = error.sys_errno});
+  Drop();
+  handover_.Leave();
 }
 
 // Whatever touches the caller's memory on behalf of the circuit ends first.
 void Stream::Drop() {
   Status fenced;
-  if (end_) fenced = end_->Fence();
-  if (const std::string carried = end_ && end_->lane() != nullptr ? end_->lane()->Summary() : ""; !carried.empty()) {
-    RELAY_INFO("%s: %s", Peer().c_str(), carried.c_str());
+  if (carrier_) {
+    fenced = carrier_->Fence();
+    if (const std::string carried = carrier_->Summary(); !carried.empty()) {
+      RELAY_INFO("%s: %s", Peer().c_str(), carried.c_str());
+    }
   }
-  end_.reset();
+  carrier_.reset();
   circuit_.reset();
   outage_.On(Outage::Dropped{});
   // Nothing may be placed where a device may still write.
@@ -148,7 +144,7 @@ std::string Stream::AdviceFor(int err) const {
     case EHOSTUNREACH:
     case ENETDOWN:
     case ENODEV:
-      return ": check the cable of link " + place_.near_link + " and the node at its other end";
+      return ": check the cable of link " + near_link_ + " and the node at its other end";
     case ENOTCONN:
     case ECONNRESET:
     case EPIPE:
@@ -159,7 +155,7 @@ std::string Stream::AdviceFor(int err) const {
 }
 
 // "connection with C over A ab--ba B bc--cb C"
-std::string Stream::Peer() const { return "connection with " + options_.peer + " over " + place_.over; }
+std::string Stream::Peer() const { return "connection with " + options_.peer + " over " + over_; }
 
 // The connection cannot go on. The circuit goes with it, so nothing touches the caller's memory any more.
 void Stream::Break(Error error) {
@@ -167,10 +163,10 @@ void Stream::Break(Error error) {
   Add(counters_.requests_cancelled, requests_.posted() - requests_.finished());
   error.what = Peer() + ": " + error.what;
   if (!closing_.closed()) RELAY_INFO("%s", error.what.c_str());
-  failure_ = std::move(error);
+  failure_.Set(std::move(error));
   requests_.CancelAll();
   Drop();
-  if (service_ != nullptr) service_->TakeOver(*this);
+  handover_.Leave();
 }
 
 // Breaks from this side, and tells the peer if a frame can still be sent whole.
@@ -183,7 +179,7 @@ void Stream::Abort(Error error) {
 }
 
 void Stream::CancelRegion(const void* region) {
-  const Turn turn(*this);
+  const Turn turn(mutex_);
   for (uint64_t m = requests_.finished(); m != requests_.posted(); ++m) {
     if (requests_.Of(m).region != region) continue;
     return Abort({ErrorCode::kInternal, 0,
@@ -192,41 +188,39 @@ void Stream::CancelRegion(const void* region) {
 }
 
 void Stream::Close() {
-  const Turn turn(*this);
+  const Turn turn(mutex_);
   if (requests_.outstanding())
     Abort({ErrorCode::kInternal, 0, "closed with requests in flight: see NCCL's log for what it aborted"});
   closing_.On(Closing::Event::kCallerCloses);
   requests_.Reset(*this);
-  Drive(/*receive=*/true);
-  if (service_ != nullptr) service_->TakeOver(*this);
+  Drive(Socket::kIfDue);
+  handover_.Leave();
 }
 
 Status Stream::OnFrame(const FrameHeader& header) {
   frame_ = header;
-  end_->Heard();
+  carrier_->Heard();
   switch (header.type) {
     case FrameType::kClose:
       return OnClose(header);
     case FrameType::kPing:
-      pong_due_ = pong_due_ || header.extra == 0;
-      answers_ += header.extra;
+      pings_.OnPing(header);
       return {};
     case FrameType::kResume:
       return OnResume(header);
     default:
-      return end_->OnFrame(header, circuit_->data_pending());
+      return carrier_->OnFrame(header, circuit_->data_pending());
   }
 }
 
-Status Stream::OnFrameEnd() { return frame_.type == FrameType::kData ? end_->OnFrameEnd(frame_) : Status{}; }
+Status Stream::OnFrameEnd() { return frame_.type == FrameType::kData ? carrier_->OnFrameEnd(frame_) : Status{}; }
 
 // The peer is done with so many messages. News of the last of them may still be on its way through a device.
 Status Stream::OnClose(const FrameHeader& header) {
   if (static_cast<CloseReason>(header.extra) == CloseReason::kAborted) {
     return Fail(ErrorCode::kRemote, "the peer aborted it: see its log");
   }
-  const bool by_device = end_->lane() != nullptr;
-  if (requests_.outstanding() && (requests_.posted() > header.message || !by_device)) {
+  if (requests_.outstanding() && (requests_.posted() > header.message || !carrier_->by_device())) {
     return Fail(ErrorCode::kRemote, "the peer closed it with " +
                                         std::to_string(requests_.posted() - requests_.finished()) +
                                         " requests unfinished: see its log");
@@ -235,38 +229,28 @@ Status Stream::OnClose(const FrameHeader& header) {
   return {};
 }
 
-uint64_t Stream::Moved() const {
-  if (!circuit_) return 0;
-  return circuit_->moved_bytes() + (end_->lane() != nullptr ? end_->lane()->moved() : 0);
-}
-
-// What a device reports from now on wakes whoever waits for its descriptor; what it has reported so far does not.
 void Stream::PrepareSleep() {
-  transport::Lane* lane = end_->lane();
-  if (lane == nullptr) return;
-  lane->TakeEvents();
-  if (Status s = lane->Arm(); !s) {
-    end_->set_lane_broken();
-    return End(std::move(s).error());
+  const Result<bool> look_again = carrier_->Arm();
+  if (!look_again) {
+    carrier_->set_lane_broken();
+    return End(look_again.error());
   }
-  Drive(/*receive=*/true);
+  if (*look_again) Drive(Socket::kRead);
 }
 
-Stream::Attention Stream::Attend(TimePoint now, bool housekeeping, const std::function<void(const Attention&)>& watch) {
-  const Turn turn(*this);
-  attending_ = true;
-  Drive(/*receive=*/true);
+Attention Stream::Attend(TimePoint now, bool housekeeping, const std::function<void(const Attention&)>& watch) {
+  const Turn turn(mutex_);
+  Drive(Socket::kRead);
   if (circuit_) PrepareSleep();
   if (housekeeping && !failure_) Judge(now);
   closing_.On(circuit_ || !outage_.explained() ? Closing::Event::kReached : Closing::Event::kUnreached, now);
   if (closing_.abandoned()) Drop();
-  attending_ = false;
   const Attention attention = NeedsNow();
   watch(attention);
   return attention;
 }
 
-Stream::Attention Stream::NeedsNow() const {
+Attention Stream::NeedsNow() const {
   const bool lost = !circuit_ && recovers_ && !failure_ && closing_.NeedsPeer(OwesAnswer());
   const bool waiting = Waits();
   return {.finished = closing_.closed() && !circuit_ && !lost,
@@ -274,12 +258,89 @@ Stream::Attention Stream::NeedsNow() const {
           .soon = outage_.soon() || (lost && waiting),
           .wants_write = circuit_ && circuit_->wants_write(),
           .fd = circuit_ ? circuit_->fd() : -1,
-          .lane_fd = circuit_ && end_->lane() != nullptr ? end_->lane()->fd() : -1,
+          .lane_fd = circuit_ ? carrier_->lane_fd() : -1,
           .need = {.circuit = lost,
                    .doubt = outage_.in_doubt(),
                    .waiting = waiting,
-                   .ended = failure_.has_value(),
+                   .ended = failed(),
                    .hung_up = lost && outage_.hung_up()}};
+}
+
+void Stream::Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<Carrier> carrier, std::string near_link,
+                  const OnTaken& on_taken) {
+  circuit_ = std::move(circuit);
+  carrier_ = std::move(carrier);
+  over_ = circuit_->path();
+  near_link_ = std::move(near_link);
+  if (on_taken) on_taken();
+  for (uint64_t m = requests_.finished(); keys_of_ && m != requests_.posted(); ++m) {
+    requests_.Of(m).keys = keys_of_(requests_.Of(m).region);
+  }
+  pings_.Reset();
+  outage_.On(Outage::Taken{.reached = Reached(), .outstanding = requests_.outstanding()});
+  closing_.On(Closing::Event::kCircuit);
+  handover_.Leave();
+}
+
+void Stream::Replacing(bool replacing) {
+  const Turn turn(mutex_);
+  outage_.On(Outage::Replacing{replacing});
+}
+
+void Stream::Warn(const std::string& sentence) {
+  const Turn turn(mutex_);
+  outage_.On(Outage::Warned{sentence});
+  if (!circuit_) return;
+  RELAY_INFO("%s: %s", Peer().c_str(), sentence.c_str());
+  silence_.Warn(circuit_->name().epoch);
+  handover_.Leave();
+}
+
+void Stream::NoteTrouble(std::string sentence) {
+  const Turn turn(mutex_);
+  outage_.On(Outage::NoOther{std::move(sentence)});
+}
+
+void Stream::PeerLives() {
+  const Turn turn(mutex_);
+  silence_.Alive();
+}
+
+void Stream::PeerGone(const std::string& sentence) {
+  const Turn turn(mutex_);
+  closing_.On(Closing::Event::kPeerGone);
+  if (closing_.closed()) {
+    Drop();
+  } else {
+    Break({ErrorCode::kRemote, 0, sentence});
+  }
+}
+
+void Stream::GiveUp(Error error) {
+  const Turn turn(mutex_);
+  if (!circuit_) Break(std::move(error));
+}
+
+// Somebody waits for what only the peer can give.
+bool Stream::Waits() const {
+  if (failure_) return false;
+  return requests_.outstanding() || (closing_.closed() && closing_.NeedsPeer(OwesAnswer()));
+}
+
+void Stream::Judge(TimePoint now) {
+  Silence::Facts facts{.waiting = requests_.outstanding(), .answers = pings_.answers()};
+  if (circuit_) {
+    facts.circuit = circuit_->name().epoch;
+    facts.moved = circuit_->moved_bytes() + carrier_->moved();
+  }
+  const Silence::Verdict verdict = silence_.Judge(now, facts);
+  if (verdict.over) {
+    Break({ErrorCode::kRemote, 0, outage_.WhyOver(over_, options_.recover_timeout)});
+  } else if (verdict.ping && circuit_) {
+    pings_.Ask();
+    Drive(Socket::kRead);
+  }
+  outage_.On(Outage::Judged{.doubt = verdict.doubt, .soon = verdict.soon});
 }
 
 }  // namespace relay::stream

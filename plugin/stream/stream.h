@@ -9,26 +9,26 @@
 // (stream/service_thread.h) drives what NCCL leaves. The caller's memory is touched only under the lock, for a posted
 // request.
 #pragma once
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 
 #include "base/clock.h"
+#include "base/final_error.h"
 #include "circuit/circuit.h"
 #include "relay/counters.h"
+#include "stream/attention.h"
 #include "stream/carrier.h"
 #include "stream/closing.h"
+#include "stream/handover.h"
 #include "stream/outage.h"
-#include "stream/recovery.h"
+#include "stream/pings.h"
 #include "stream/request.h"
 #include "stream/silence.h"
+#include "stream/turn.h"
 
 namespace relay::stream {
-
-class ServiceThread;
 
 struct StreamOptions {
   std::string peer;            // "C": for sentences
@@ -79,41 +79,12 @@ class Stream : protected circuit::FrameSink {
   void GiveUp(Error error);
 
   // For the service thread ----------------------------------------------------------------------------------------
-  struct Attention {
-    bool finished = false;  // a remnant with nothing left to do
-    bool waits = false;     // time matters: requests are outstanding or a remnant lingers
-    bool soon = false;      // and a moment of it does
-    bool wants_write = false;
-    int fd = -1;       // -1: no circuit
-    int lane_fd = -1;  // -1: no lane
-    Recovery::Need need{};
-  };
   // Moves what can move, and judges deadlines when `housekeeping`. `watch` runs under the lock, so that the descriptor
   // is still this stream's; it may set `armed`.
   Attention Attend(TimePoint now, bool housekeeping, const std::function<void(const Attention&)>& watch);
-  // Changes whenever NCCL drives.
-  uint64_t calls() const { return calls_.load(std::memory_order_relaxed); }
-  void set_service(ServiceThread* service) { service_ = service; }
-  // True: the service watches the socket, NCCL does not drive. Written by both, see ServiceThread.
-  std::atomic<bool> armed{false};
-  // NCCL does not drive yet, or will not again, or the circuit is lost: the service need not look first.
-  std::atomic<bool> left{true};
+  Handover& handover() { return handover_; }
 
  protected:
-  // A mutex goes to whoever is there when it is let go, and a thread that tests without pause nearly always is. Whoever
-  // else wants the lock says so while it waits, and Test leaves it to them.
-  class Turn {
-   public:
-    explicit Turn(Stream& stream) : lock_(stream.mutex_, std::defer_lock) {
-      stream.waiting_.fetch_add(1, std::memory_order_relaxed);
-      lock_.lock();
-      stream.waiting_.fetch_sub(1, std::memory_order_relaxed);
-    }
-
-   private:
-    std::unique_lock<std::mutex> lock_;
-  };
-
   // What differs by direction, all under the lock.
   virtual Status OnPosted(Request& request) = 0;
   virtual Status OnResume(const FrameHeader& header) = 0;
@@ -122,74 +93,68 @@ class Stream : protected circuit::FrameSink {
   // Grows with every message, and every part of one, that has come over.
   virtual uint64_t Reached() const = 0;
 
-  // Under the lock: this circuit and its end take the place of the last, which was dropped. `over`: its path, for
-  // sentences; `near_link`: "A ab--ba B", the one whose hop ends here.
-  struct Place {
-    std::string over, near_link;
-  };
-  void Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<Carrier> end, Place place,
-
+  // Under the lock: these take the place of the last, which was dropped. `near_link`: "A ab--ba B", the one whose hop
+  // ends here.
+  void Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<Carrier> carrier, std::string near_link,
             const OnTaken& on_taken);
   // Under the lock: nothing comes over the present circuit any more.
   void Drop();
-  bool failed() const { return failure_.has_value(); }
-  void SayReady() { pong_due_ = true; }  // a frame for the peer
+  bool failed() const { return static_cast<bool>(failure_); }
+  void SayReady() { pings_.Answer(); }  // a frame for the peer
 
+  TurnMutex& mutex() { return mutex_; }
   Requests& requests() { return requests_; }
   circuit::Circuit* circuit() { return circuit_.get(); }
-  Carrier* end() { return end_.get(); }
+  Carrier* carrier() { return carrier_.get(); }
   const StreamOptions& options() const { return options_; }
   Counters& counters() { return counters_; }
-  void Drive(bool receive);
 
  private:
+  // Whether a drive reads the circuit's socket.
+  enum class Socket : uint8_t { kLeave, kIfDue, kRead };
+
   Status OnFrame(const FrameHeader& header) final;
-  std::span<std::byte> PayloadSpace() final { return end_->Space(); }
-  void OnPayload(size_t bytes) final { end_->OnSpaceFilled(bytes); }
+  std::span<std::byte> PayloadSpace() final { return carrier_->Space(); }
+  void OnPayload(size_t bytes) final { carrier_->OnSpaceFilled(bytes); }
   Status OnFrameEnd() final;
 
   Status CheckOpen();
-  tl::unexpected<Error> Failure();
-  void Enter();
-  void End(Error error);
-  void Lose(Error error);
-  bool MayRecoverFrom(const Error& error) const;
-  Status DriveCircuit(bool receive);
+  void Drive(Socket socket);
+  Status DriveCircuit(Socket socket);
   Status OnClose(const FrameHeader& header);
+  bool QueueClose(CloseReason reason);
+  // How it ends.
+  void End(Error error);
+  bool MayRecoverFrom(const Error& error) const;
+  void Lose(Error error);
   void Break(Error error);
+  void Abort(Error error);
   std::string AdviceFor(int err) const;
   std::string Peer() const;
-  void Abort(Error error);
-  void Judge(TimePoint now);
-  Attention NeedsNow() const;
-  bool QueueClose(CloseReason reason);
-  bool SocketIsDue();
+  // What the service thread attends to.
   void PrepareSleep();
-  uint64_t Moved() const;
+  void Judge(TimePoint now);
   bool Waits() const;
+  Attention NeedsNow() const;
 
-  std::mutex mutex_;
-  std::atomic<uint32_t> waiting_{0};
-  std::unique_ptr<circuit::Circuit> circuit_;  // null: lost, or dropped at the end
-  std::unique_ptr<Carrier> end_;               // goes with it
-  Place place_;                                // of the present circuit, or of the last
+  TurnMutex mutex_;
   const StreamOptions options_;
   Counters& counters_;
-  ServiceThread* service_ = nullptr;
-  bool recovers_ = false;
   KeysOf keys_of_;
-  std::atomic<uint64_t> calls_{0};
+  bool recovers_ = false;
+  Handover handover_;
+
+  std::unique_ptr<circuit::Circuit> circuit_;  // null: lost, or dropped at the end
+  std::unique_ptr<Carrier> carrier_;           // goes with it
+  std::string over_, near_link_;               // of the present circuit, or of the last: for sentences
+  FrameHeader frame_;                          // being received
+  Pings pings_;
 
   Requests requests_;
-  std::optional<Error> failure_;  // set once; the circuit is gone then
-  FrameHeader frame_;             // being received
-  bool ping_due_ = false, pong_due_ = false;
-  bool attending_ = false;       // the service thread drives
-  uint64_t answers_ = 0;         // to PING
-  uint32_t socket_skipped_ = 0;  // drives since the socket was read
   Closing closing_;
   Outage outage_;
   Silence silence_;
+  FinalError failure_;  // the circuit is gone then
 };
 
 }  // namespace relay::stream

@@ -112,11 +112,11 @@ stream::StreamOptions Options() {
 }
 
 // Sleeps in poll when nothing moves: the processors belong to the relay.
-stream::Stream::Attention Drive(stream::Stream& s) {
-  return s.Attend(g_clock.Now(), /*housekeeping=*/false, [](const stream::Stream::Attention&) {});
+stream::Attention Drive(stream::Stream& s) {
+  return s.Attend(g_clock.Now(), /*housekeeping=*/false, [](const stream::Attention&) {});
 }
 
-void Sleep(const stream::Stream::Attention& attention) {
+void Sleep(const stream::Attention& attention) {
   if (attention.fd < 0) return;
   pollfd p{attention.fd, static_cast<short>(attention.wants_write ? POLLIN | POLLOUT : POLLIN), 0};
   poll(&p, 1, 1000);

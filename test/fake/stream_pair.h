@@ -53,7 +53,7 @@ struct StreamPair {
     FAIL() << "the request never ends";
   }
   void Attend(TimePoint now = TimePoint{std::chrono::hours(1)}, bool housekeeping = false) {
-    auto nothing = [](const stream::Stream::Attention&) {};
+    auto nothing = [](const stream::Attention&) {};
     sender->Attend(now, housekeeping, nothing);
     receiver->Attend(now, housekeeping, nothing);
   }

@@ -121,9 +121,9 @@ void Connection::Test(End& end) {
 // NCCL does not call: the service thread looks once more, and then only where time matters or a descriptor has woken
 // it.
 void Connection::Attend(End& end) {
-  const bool called = std::exchange(end.calls_seen, end.stream->calls()) != end.stream->calls();
+  const bool called = std::exchange(end.calls_seen, end.stream->handover().calls()) != end.stream->handover().calls();
   if (!called && !end.attention.waits && !Readable(end.attention.fd) && !Readable(end.attention.lane_fd)) return;
-  end.attention = end.stream->Attend(chain.clock.Now(), true, [](const stream::Stream::Attention&) {});
+  end.attention = end.stream->Attend(chain.clock.Now(), true, [](const stream::Attention&) {});
   if (end.attention.fd < 0) HangUp(end);
 }
 

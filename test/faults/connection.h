@@ -36,7 +36,7 @@ struct End {
   std::shared_ptr<transport::rdma::Memory> registration;
   std::shared_ptr<stream::Stream> stream;
   int socket = -1;  // a descriptor of its own for the same socket: a relay that ends takes the hop along
-  stream::Stream::Attention attention;
+  stream::Attention attention;
   uint64_t calls_seen = ~uint64_t{0};
   bool closed = false;
   std::vector<Posted> posted;

@@ -44,7 +44,7 @@ class BadWire {
   // Another circuit where the last has broken; `lost` is told first.
   void Attend(const std::function<void()>& lost = [] {}) {
     const TimePoint now{std::chrono::hours(1)};
-    const auto nothing = [](const Stream::Attention&) {};
+    const auto nothing = [](const Attention&) {};
     sender->Attend(now, false, nothing);
     const bool broken = receiver->Attend(now, false, nothing).need.circuit;
     if (!broken) return;
@@ -149,7 +149,7 @@ TEST(Checksum, AloneItEndsTheConnectionWithASentence) {
   Result<Progress> progress = Progress::kAgain;
   for (int turn = 0; turn < 1000 && progress; ++turn) {
     uint64_t bytes = 0;
-    wire.sender->Attend(TimePoint{std::chrono::hours(1)}, false, [](const Stream::Attention&) {});
+    wire.sender->Attend(TimePoint{std::chrono::hours(1)}, false, [](const Attention&) {});
     progress = wire.receiver->Test(*receive, bytes);
   }
   ASSERT_FALSE(progress);

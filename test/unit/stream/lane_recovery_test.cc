@@ -67,7 +67,7 @@ class Pair {
   }
   const std::vector<std::byte>& received(size_t i) const { return in_[i].bytes; }
   void Attend() {
-    auto nothing = [](const Stream::Attention&) {};
+    auto nothing = [](const Attention&) {};
     sender->Attend(kNow, false, nothing);
     receiver->Attend(kNow, false, nothing);
   }

@@ -32,7 +32,7 @@ struct Pair {
     return r ? *r : nullptr;
   }
   void Attend(TimePoint now = kNow, bool housekeeping = false) {
-    auto nothing = [](const Stream::Attention&) {};
+    auto nothing = [](const Attention&) {};
     sender_left = sender->Attend(now, housekeeping, nothing);
     receiver_left = receiver->Attend(now, housekeeping, nothing);
   }
@@ -53,7 +53,7 @@ struct Pair {
   fake::DirectLanes lanes;
   std::shared_ptr<SendStream> sender;
   std::shared_ptr<RecvStream> receiver;
-  Stream::Attention sender_left, receiver_left;
+  Attention sender_left, receiver_left;
 };
 
 TEST(LaneStream, MessagesArriveInOrderWithTheirSizes) {
@@ -79,7 +79,7 @@ TEST(LaneStream, NothingIsAnnouncedBeforeTheSenderIsReady) {
   Pair pair;
   Registered to(*pair.lanes.b, 64);
   Pair::Post(*pair.receiver, to, 64);
-  auto nothing = [](const Stream::Attention&) {};
+  auto nothing = [](const Attention&) {};
   pair.receiver->Attend(kNow, false, nothing);
   EXPECT_EQ(pair.lanes.verbs.traffic().writes, 0U);
   pair.sender->Attend(kNow, false, nothing);  // says so
@@ -149,7 +149,7 @@ TEST(LaneStream, APeerThatDiesIsNoticedByTheSocket) {
   Request* r = Pair::Post(*pair.receiver, to, 64);
   pair.Attend();
   pair.sender.reset();
-  auto nothing = [](const Stream::Attention&) {};
+  auto nothing = [](const Attention&) {};
   pair.receiver->Attend(kNow, false, nothing);
   uint64_t size = 0;
   EXPECT_FALSE(r->stream->Test(*r, size));

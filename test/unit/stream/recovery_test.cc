@@ -59,7 +59,7 @@ class Chain {
     return cut;
   }
   void Attend() {
-    auto nothing = [](const Stream::Attention&) {};
+    auto nothing = [](const Attention&) {};
     sending = sender->Attend(kNow, false, nothing);
     receiving = receiver->Attend(kNow, false, nothing);
   }
@@ -67,7 +67,7 @@ class Chain {
   Counters send_counters, recv_counters;
   std::shared_ptr<SendStream> sender;
   std::shared_ptr<RecvStream> receiver;
-  Stream::Attention sending, receiving;
+  Attention sending, receiving;
 
  private:
   std::unique_ptr<circuit::Circuit> Circuit(int fd, Counters& counters) {
@@ -275,7 +275,7 @@ TEST(Recovery, WhatIsOutstandingEndsWithASentenceWhenNoCircuitComesInTime) {
   Request* request = fake::StreamPair::Post(*chain.sender, bytes.data(), bytes.size());
   chain.CutAfter(0, 0);
   chain.Turn();
-  auto nothing = [](const Stream::Attention&) {};
+  auto nothing = [](const Attention&) {};
   chain.sender->Attend(kNow, true, nothing);
   chain.sender->NoteTrouble("link A-B is down at A");
   uint64_t size = 0;
@@ -295,7 +295,7 @@ TEST(Recovery, ADoubtIsOverWithTheCircuitThatItWasAbout) {
   Chain chain;
   std::vector<std::byte> bytes(5000);
   fake::StreamPair::Post(*chain.sender, bytes.data(), bytes.size());
-  auto nothing = [](const Stream::Attention&) {};
+  auto nothing = [](const Attention&) {};
   chain.sender->Attend(kNow, true, nothing);
   EXPECT_TRUE(chain.sender->Attend(kNow + std::chrono::seconds(4), true, nothing).need.doubt);
   chain.Connect();
@@ -306,7 +306,7 @@ TEST(Recovery, ACircuitWhoseLinkIsSaidToBeGoneHasAMomentToProveThatItIsNot) {
   for (bool answers : {false, true}) {
     Chain chain;  // so new that nobody has looked at it yet
     chain.Turn();
-    auto nothing = [](const Stream::Attention&) {};
+    auto nothing = [](const Attention&) {};
     chain.sender->Warn("link A-B is down");
     EXPECT_TRUE(chain.sender->Attend(kNow, true, nothing).soon);
     for (int i = 0; answers && i < 3; ++i) chain.Turn();
@@ -318,7 +318,7 @@ TEST(Recovery, ACircuitWhoseLinkIsSaidToBeGoneHasAMomentToProveThatItIsNot) {
 
 TEST(Recovery, WhatWasSaidOfACircuitIsNotSaidOfTheNext) {
   Chain chain;
-  auto nothing = [](const Stream::Attention&) {};
+  auto nothing = [](const Attention&) {};
   chain.sender->Attend(kNow, true, nothing);
   chain.sender->Warn("link A-B is down");
   chain.sender->Attend(kNow, true, nothing);
@@ -334,7 +334,7 @@ TEST(Recovery, OnesOwnSleepIsNotTheOtherEndsSilence) {
   Chain chain;
   std::vector<std::byte> bytes(10);
   Request* request = fake::StreamPair::Post(*chain.sender, bytes.data(), bytes.size());
-  auto nothing = [](const Stream::Attention&) {};
+  auto nothing = [](const Attention&) {};
   uint64_t size = 0;
   chain.sender->Attend(kNow, true, nothing);
   TimePoint now = kNow + std::chrono::minutes(10);
@@ -348,7 +348,7 @@ TEST(Recovery, APeerThatLivesIsWaitedForWithoutLimit) {
   Chain chain;
   std::vector<std::byte> bytes(10);
   Request* request = fake::StreamPair::Post(*chain.sender, bytes.data(), bytes.size());
-  auto nothing = [](const Stream::Attention&) {};
+  auto nothing = [](const Attention&) {};
   TimePoint now = kNow;
   chain.sender->Attend(now, true, nothing);
   for (int i = 0; i < 20; ++i) {

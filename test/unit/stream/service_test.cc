@@ -25,7 +25,7 @@ struct Served : StreamPair {
   Served() {
     EXPECT_TRUE(service.Start());
     for (std::shared_ptr<Stream> s : {std::shared_ptr<Stream>(sender), std::shared_ptr<Stream>(receiver)}) {
-      s->set_service(&service);
+      s->handover().set_service(&service);
       service.Add(s);
     }
   }
@@ -71,7 +71,7 @@ TEST(ServiceThread, ARemnantWhosePeerNeverAnswersEndsAtItsDeadline) {
   StreamOptions options = fake::Options();
   options.linger = std::chrono::milliseconds(200);
   StreamPair pair(options);
-  pair.sender->set_service(&service);
+  pair.sender->handover().set_service(&service);
   service.Add(pair.sender);
   pair.sender->Close();
   EXPECT_TRUE(service.Drain(std::chrono::seconds(20)));

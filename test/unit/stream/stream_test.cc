@@ -162,7 +162,7 @@ TEST(Stream, MoreThanThirtyTwoRequestsMustWait) {
 TEST(Stream, ARemnantStaysUntilThePeerHasClosedOrItsTimeIsOver) {
   StreamPair pair;
   const auto now = TimePoint{std::chrono::hours(1)};
-  const auto nothing = [](const stream::Stream::Attention&) {};
+  const auto nothing = [](const stream::Attention&) {};
   pair.sender->Close();
   for (int i = 0; i < 10; ++i) EXPECT_FALSE(pair.sender->Attend(now, true, nothing).finished);
   EXPECT_FALSE(pair.sender->Attend(now + fake::Options().linger, true, nothing).finished);
@@ -284,7 +284,7 @@ TEST(Stream, SilenceWhileAMessageIsOutstandingEndsWithinTheRecoverTimeout) {
   StreamPair pair;
   auto out = Pattern(fake::kEager, 1);
   auto* send = StreamPair::Post(*pair.sender, out.data(), out.size());
-  auto nothing = [](const stream::Stream::Attention&) {};
+  auto nothing = [](const stream::Attention&) {};
   TimePoint now{std::chrono::hours(1)};
   int seconds = 0;
   uint64_t size = 0;

@@ -31,7 +31,7 @@ struct Pair {
     return r ? *r : nullptr;
   }
   void Attend() {
-    auto nothing = [](const Stream::Attention&) {};
+    auto nothing = [](const Attention&) {};
     for (Stream* stream : {static_cast<Stream*>(sender.get()), static_cast<Stream*>(receiver.get())}) {
       stream->Attend(TimePoint{std::chrono::hours(1)}, false, nothing);
     }
