@@ -24,7 +24,8 @@ clang_too() { # warnings as errors, with the other compiler; a directory at a ti
 knobs_documented() { diff <("$build/nccl-relay" knobs) docs/knobs.md; }
 
 step python3 test/lint/check_layers.py .
-step python3 test/lint/check_docs.py .
+step python3 test/lint/check_docs.py . "$build"
+step python3 test/lint/check_docs_test.py . "$build"
 step test/lint/check_so.sh "$build/libnccl-net-relay.so" 2.35
 step formatted
 step short_enough
