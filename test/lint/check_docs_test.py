@@ -35,6 +35,7 @@ BROKEN = [
     (sentences, "docs/troubleshooting.md", "`kDraining`", "", "the refusal kDraining has no entry"),
     (sentences, "plugin/agent/setup/outgoing.cc", " answers an inquiry with a circuit", " answers with a circuit", "no entry"),
     (versions, "CMakeLists.txt", "nccl_relay VERSION ", "nccl_relay VERSION 9", "is not the version"),
+    (versions, "include/relay/setup.h", '"0.1.0"', '"0.0.9"', "is not the version"),
     (versions, "CHANGELOG.md", "| `kSetupVersion`", "| `kSetVersion`", "kSetupVersion is not told of"),
     (notices, "NOTICE", "<fmt/", "<format/", "<fmt/format.h> is included by"),
 ]

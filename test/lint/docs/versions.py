@@ -11,6 +11,10 @@ def check(tree):
             for told in re.findall(r"(?:nccl-relay|build)[\" :]+(\d+\.\d+\.\d+)", line):
                 if told != version:
                     yield f"{page.where(number)}: {told} is not the version, {version} is"
+    for path in tree.sources("plugin/", "include/", "tools/"):
+        for told in re.findall(r'"(\d+\.\d+\.\d+)"', tree.read(path)):
+            if told != version:
+                yield f"{path}: \"{told}\" is not the version, {version} is"
     if (built := tree.run("--version").strip()) != version:
         yield f"{tree.build}/nccl-relay is {built}, CMakeLists.txt says {version}: build it anew"
     yield from _check_formats(tree)
