@@ -43,7 +43,8 @@ make_base() {
   debootstrap --variant=minbase bookworm "$tree" "$mirror" >"$here/debootstrap.log" ||
     { tail -n 20 "$here/debootstrap.log" "$tree/debootstrap/debootstrap.log" >&2 && return 1; }
   rm -rf "$tree"/etc/apt/sources.list "$tree"/var/lib/apt/lists/* "$tree"/var/cache/apt/* \
-    "$tree"/usr/share/{doc,info,locale,man}/* "$tree"/var/log/*.log "$tree"/etc/{resolv.conf,hostname}
+    "$tree"/usr/share/{info,locale,man}/* "$tree"/var/log/*.log "$tree"/etc/{resolv.conf,hostname}
+  find "$tree/usr/share/doc" -type f ! -name copyright -delete
   tar -C "$tree" --numeric-owner -cf "$here/base.tar.new" .
   mv "$here/base.tar.new" "$here/base.tar"
   rm -rf "$tree"
