@@ -9,62 +9,21 @@
 #include <optional>
 #include <span>
 
-#include "base/clock.h"
+#include "base/final_error.h"
 #include "relay/result.h"
 #include "transport/rdma/device.h"
 #include "transport/rdma/endpoint.h"
 #include "transport/rdma/gid_choice.h"
+#include "transport/rdma/work.h"
 
 struct ibv_wc;
 
 namespace relay::transport::rdma {
 
-struct Depths {
-  uint32_t sends = 64, receives = 64;               // work requests outstanding
-  uint32_t pieces = 2;                              // of one work request
-  uint32_t inline_bytes = 64;                       // asked for; inline_bytes() says what there is
-  Duration hop_timeout = std::chrono::seconds(10);  // silence of the other side after which the hop is dead
-};
-
-// Registered memory here. The key is not looked at where the bytes go inline.
-struct Piece {
-  const void* data = nullptr;
-  uint32_t bytes = 0;
-  uint32_t local_key = 0;
-};
-
-// Registered memory on the other side.
-struct Remote {
-  uint64_t address = 0;
-  uint32_t key = 0;
-};
-
-enum class Work : uint8_t { kWrite, kSend, kRead, kReceive };
-
-struct Completion {
-  uint64_t id = 0;  // as posted
-  Work work{};
-  uint32_t bytes = 0;                 // kReceive: of the message or of the write that the immediate came with
-  std::optional<uint32_t> immediate;  // kReceive
-};
-
-struct SendOptions {
-  bool signaled = true;  // false: no completion; a later one tells that this is done too
-  // At most inline_bytes(): copied at Ring(), so the memory is free again and needed no registration. More: by its key,
-  // as if this were not set.
-  bool inlined = false;
-  bool solicited = false;  // wakes an other side that armed for solicited work only
-  std::optional<uint32_t> immediate = {};
-};
-
-struct WorkCounts {
-  uint64_t posted_sends = 0;     // work requests, of all kinds but receives
-  uint64_t posted_receives = 0;  // work requests
-  uint64_t doorbells = 0;        // chains of sends handed to the device
-  uint64_t receive_doorbells = 0;
-  uint64_t completions = 0;
-  uint64_t events = 0;  // wakings by the completion channel
-};
+class VerbsPair;
+class SendQueue;
+class ReceiveQueue;
+class CompletionBatch;
 
 class QueuePair {
  public:
@@ -82,11 +41,9 @@ class QueuePair {
   Status Connect(const Endpoint& far, const GidPair& gids);
 
   // Room in the send queue, counting unsignaled ones until a later completion frees them, and queued ones.
-  bool HasRoom(uint32_t sends) const { return sends <= depths_.sends - (sends_queued_ - sends_done_); }
-  bool HasReceiveRoom(uint32_t receives) const {
-    return receives <= depths_.receives - (receives_queued_ - receives_done_);
-  }
-  uint32_t inline_bytes() const { return inline_bytes_; }
+  bool HasRoom(uint32_t sends) const;
+  bool HasReceiveRoom(uint32_t receives) const;
+  uint32_t inline_bytes() const;
   const Device& device() const { return *device_; }
 
   // Queued; the caller asked HasRoom before. Up to depths.pieces; zero bytes are fine. The pieces' memory belongs to
@@ -126,23 +83,21 @@ class QueuePair {
   const WorkCounts& counts() const { return counts_; }
 
  private:
-  struct Queues;  // the verbs objects and the arrays of work requests
   QueuePair(std::shared_ptr<Device> device, const Depths& depths);
-  Status Start();
+  Status Start(const Depths& depths);
   void Queue(Work work, std::span<const Piece> pieces, Remote remote, uint64_t id, const SendOptions& options);
+  void RingReceives();
+  void RingSends();
   std::optional<Completion> Take(const ibv_wc& completion);
   std::optional<Completion> TakeGood(const ibv_wc& completion);
-  void NoteBack(const ibv_wc& completion);
-  void FailForGood(Error error);
-  tl::unexpected<Error> Failed();
 
-  std::shared_ptr<Device> device_;
-  Depths depths_;
-  std::unique_ptr<Queues> queues_;
-  std::shared_ptr<Trouble> trouble_;
-  mutable Endpoint near_;
-  uint32_t inline_bytes_ = 0;
-  uint64_t sends_queued_ = 0, sends_done_ = 0, receives_queued_ = 0, receives_done_ = 0;
+  const std::shared_ptr<Device> device_;
+  const std::shared_ptr<Trouble> trouble_;
+  const std::unique_ptr<SendQueue> sends_;
+  const std::unique_ptr<ReceiveQueue> receives_;
+  const std::unique_ptr<CompletionBatch> batch_;
+  std::unique_ptr<VerbsPair> verbs_;
+  FinalError failed_;
   WorkCounts counts_;
 };
 
