@@ -1,16 +1,15 @@
-// The lines that discovery found, each with its call or its session: the inside of SessionTable.
+// The lines that discovery found, each with its call or its session, found by name and by session.
 #pragma once
 #include <compare>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
-#include "agent/common/rate_limited_log.h"
 #include "agent/session/session.h"
 #include "agent/session/session_call.h"
 #include "agent/session/session_table.h"
-#include "agent/session/survey.h"
 
 namespace relay::agent {
 
@@ -33,61 +32,36 @@ struct Line {
   EventLoop::TimerId dial = 0;
 };
 
-struct SessionTable::Inner {
-  Inner(EventLoop& event_loop, Self own, Hooks owner_hooks, Counters& count);
-  ~Inner();
-  Inner(const Inner&) = delete;
-  Inner& operator=(const Inner&) = delete;
+// What an end says of itself over this line.
+SessionMessage Introduction(const SessionTable::Self& self, const Line& line);
 
-  void Found(const Adjacent& adjacent);
-  void Lost(const Adjacent& adjacent, Loss loss);
+class Lines {
+ public:
+  // Made where there is none.
+  Line& Make(const LineKey& key) { return lines_[key]; }
+  // Which is there.
+  Line& At(const LineKey& key) { return lines_.at(key); }
+  bool Has(const LineKey& key) const { return lines_.contains(key); }
+  Line* Find(const LineKey& key);
+  // Taken out; its session is still known by its id.
+  std::optional<Line> Remove(const LineKey& key);
+  // Which of them a call of this message came over. `near_port`: interface of the listener.
+  std::optional<LineKey> Called(const std::string& near_port, const SessionMessage& message) const;
 
-  // Dialling.
-  bool Dials(const Line& line) const { return self.node < line.adjacent.far.node; }
-  void DialLater(const LineKey& key, Line& line);
-  void Dial(const LineKey& key);
-  void OnCallDone(const LineKey& key, SessionCall::Outcome outcome);
+  // A session is known from Bind to Unbind.
+  void Bind(SessionId id, const LineKey& key) { line_of_session_[id] = key; }
+  void Unbind(SessionId id) { line_of_session_.erase(id); }
+  Line* Of(SessionId id);
+  LineKey KeyOf(SessionId id) const { return line_of_session_.at(id); }
+  std::vector<SessionId> sessions() const;
+  std::vector<SessionFacts> facts() const;
 
-  // Being called.
-  void Accepted(Call call);
-  std::optional<LineKey> LineOf(const Call& call, const SessionMessage& message) const;
-  void Park(Call call, SessionMessage message);
-  void Unpark();
-  void Take(const LineKey& key, Call call, const SessionMessage& message);
-  void Refuse(const Call& call, RefusedCode code, const std::string& why);
+  // All go, with their calls and sessions.
+  void Clear(EventLoop& loop);
 
-  // Open sessions.
-  SessionMessage Introduction(const Line& line) const;
-  void Open(const LineKey& key, Session::Line opened, const SessionMessage& message);
-  void OnMessage(SessionId id, Frame frame);
-  void OnRoundTrip(SessionId id, Duration round_trip);
-  void OnEnded(SessionId id, const Loss& loss, bool forged);
-  // Takes the session away and tells the owner; the line stays.
-  void Close(Line& line, const Loss& loss);
-  Line* FindLine(SessionId id);
-  void Send(SessionId id, SetupType type, std::span<const std::byte> body);
-
-  Surveys::Hooks SurveyHooks();
-  void TickSurveys();
-
-  struct Parked {
-    Call call;
-    SessionMessage message;
-    EventLoop::TimerId timer;
-  };
-
-  EventLoop& loop;
-  Self self;
-  const Hooks hooks;
-  Counters& counters;
-  RateLimitedLog log;
-  std::map<LineKey, Line> lines;
-  std::map<SessionId, LineKey> line_of_session;
-  std::map<uint64_t, Parked> parked;
-  Surveys surveys;
-  SessionId next_session = 1;
-  uint64_t next_parked = 1;
-  EventLoop::TimerId survey_timer = 0;
+ private:
+  std::map<LineKey, Line> lines_;
+  std::map<SessionId, LineKey> line_of_session_;
 };
 
 }  // namespace relay::agent

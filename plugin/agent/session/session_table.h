@@ -39,6 +39,12 @@ struct Finding {
   std::string text;  // at most 32 KiB
 };
 
+struct SessionParts;
+class Lines;
+class OpenSessions;
+class LineDialer;
+class SessionCalls;
+
 class SessionTable {
  public:
   struct Hooks {
@@ -66,7 +72,7 @@ class SessionTable {
   // adjacency lasts and no session lives.
   void Found(const Adjacent& adjacent);
   // The session of that adjacency ends too.
-  void Lost(const Adjacent& adjacent, const Loss& loss);
+  void Lost(const Adjacent& adjacent, Loss loss);
   // A call whose handshake is done and whose first message was a SESSION: the socket, what it said, and where it came
   // in.
   struct Call {
@@ -91,8 +97,11 @@ class SessionTable {
   std::vector<SessionFacts> sessions() const;
 
  private:
-  struct Inner;
-  std::unique_ptr<Inner> inner_;
+  const std::unique_ptr<SessionParts> parts_;
+  const std::unique_ptr<Lines> lines_;
+  const std::unique_ptr<OpenSessions> sessions_;
+  const std::unique_ptr<LineDialer> dialer_;
+  const std::unique_ptr<SessionCalls> calls_;
 };
 
 }  // namespace relay::agent
