@@ -9,7 +9,6 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "agent/common/json_text.h"
 #include "fake/manual_clock.h"
 
 namespace relay::agent {
@@ -267,16 +266,6 @@ TEST(Identify, IsForConnectedTcpAlone) {
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
   Fd a(pair[0]), b(pair[1]);
   EXPECT_FALSE(Identify(a.get()));
-}
-
-TEST(JsonText, AnyBytesAreValidJson) {
-  for (const char* good : {"", "abc", "sp\xc3\xa4t", "\xe2\x82\xac", "\xf0\x9f\x98\x80"}) {
-    EXPECT_EQ(json::parse(Quoted(good)).get<std::string>(), good);
-  }
-  EXPECT_EQ(json::parse(Quoted("a\"b\\c\n\x7f")).get<std::string>(), "a\"b\\c\n\x7f");
-  for (const char* bad : {"\xff", "\xc0\x80", "a\xe2\x82", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80\x80"}) {
-    EXPECT_NE(json::parse(Quoted(bad)).get<std::string>().find("\xef\xbf\xbd"), std::string::npos);
-  }
 }
 
 }  // namespace

@@ -1,0 +1,62 @@
+#include "agent/node/refusal.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "unit/agent/agents.h"
+#include "unit/agent/nodes_on_lo.h"
+
+namespace relay::agent::refusal {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(Refusal, OnlyThroughIsTrueOnlyOfBridges) {
+  auto chain = ChainOnLo(4);
+  EXPECT_TRUE(OnlyThrough(chain, {0, 3, 1}));
+  EXPECT_TRUE(OnlyThrough(chain, {0, 3, 2}));
+  EXPECT_FALSE(OnlyThrough(chain, {0, 1, 2}));
+  EXPECT_FALSE(OnlyThrough(chain, {0, 3, 3}));
+  chain.links.push_back({{0, 0}, {3, 0}, 0, 0, fabric::PortKind::kTcp});
+  EXPECT_FALSE(OnlyThrough(chain, {0, 3, 1}));
+}
+
+TEST(Refusal, OnARingItDoesNotSayOnly) {
+  auto ring = ChainOnLo(4);
+  OpenMessage open = OpenAlong(ring, 0, 3, 0);
+  ring.links.push_back({{0, 0}, {3, 0}, 0, 0, fabric::PortKind::kTcp});
+  auto refused = RefuseUnanswered(NodeOf(ring, 0), {open, "1.2.3.4:5 on ab: Connection refused", ECONNREFUSED});
+  EXPECT_EQ(refused.sentence,
+            "D is joined to A through B, where no agent answers over link A-B (1.2.3.4:5 on ab: Connection refused): "
+            "start `nccl-relay agent` there");
+}
+
+TEST(Refusal, WhereNothingAnswersItMayBeTheCable) {
+  auto chain = ChainOnLo(2);
+  OpenMessage open = OpenAlong(chain, 0, 1, 0);
+  auto refused = RefuseUnanswered(NodeOf(chain, 0), {open, "1.2.3.4:5 on ab: Connection timed out", ETIMEDOUT});
+  EXPECT_EQ(refused.sentence,
+            "no agent answers on B over link A-B (1.2.3.4:5 on ab: Connection timed out): check the cable, and that "
+            "`nccl-relay agent` runs there");
+}
+
+TEST(Refusal, SilenceMayHaveAnotherCause) {
+  auto chain = ChainOnLo(2);
+  OpenMessage open = OpenAlong(chain, 0, 1, 0);
+  EXPECT_THAT(RefuseUnanswered(NodeOf(chain, 0), {open, "no answer", ETIMEDOUT, "B is deaf: shout"}).sentence,
+              HasSubstr("runs there; B is deaf: shout"));
+  EXPECT_THAT(RefuseUnanswered(NodeOf(chain, 0), {open, "refused", ECONNREFUSED, "B is deaf: shout"}).sentence,
+              Not(HasSubstr("deaf")));
+}
+
+TEST(Refusal, ALinkThatIsDownHereIsSaidToBeDown) {
+  auto chain = ChainOnLo(3);
+  auto refused = RefuseUnanswered(NodeOf(chain, 1), {OpenAlong(chain, 0, 2, 1), "Network is down", ENETDOWN});
+  EXPECT_EQ(refused.code, RefusedCode::kLinkDown);
+  EXPECT_FALSE(refused.final);
+  EXPECT_THAT(refused.sentence, HasSubstr("link B-C is down at B (Network is down)"));
+}
+
+}  // namespace
+}  // namespace relay::agent::refusal
