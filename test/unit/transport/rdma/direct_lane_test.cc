@@ -1,12 +1,8 @@
 // Direct lanes over devices made of code: what arrives, what it costs, and what ends it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <rapidcheck/gtest.h>
-
-#include <random>
 
 #include "fake/lane_pair.h"
-#include "transport/rdma/cts_ring.h"
 
 namespace relay::transport::rdma::direct_lane {
 namespace {
@@ -115,56 +111,6 @@ TEST(DirectLane, LeavesNothingBehind) {
     lanes.b.reset();
     EXPECT_EQ(verbs->Leaks(), "");
   }
-}
-
-// A device writes an entry in any order of its bytes: it is believed when it is whole, and as a whole.
-TEST(CtsRing, AnEntryIsBelievedOnlyWhenAllOfItIsThere) {
-  const CtsEntry entry{0x7f0012345678, 1 << 20, {0xabcd, 0xabcd, 0x1abcd, 0x1abcd}};
-  const CtsBytes bytes = EncodeCts(entry, 41);
-  for (uint32_t mask = 0; mask < 4096; ++mask) {  // which of 12 words of 4 bytes have been written
-    alignas(8) CtsBytes slot = EncodeCts({0x1111, 1 << 20, {0xabcc, 0xabcc, 0x1abcc, 0x1abcc}}, 9);
-    for (size_t word = 0; word < 12; ++word) {
-      if ((mask >> word & 1) != 0) std::memcpy(&slot[word * 4], &bytes[word * 4], 4);
-    }
-    const auto read = ReadCts(slot.data(), 41);
-    const bool whole = slot == bytes;
-    ASSERT_EQ(read.has_value(), whole) << mask;
-    if (read) {
-      EXPECT_EQ(read->address, entry.address);
-      EXPECT_EQ(read->keys, entry.keys);
-      EXPECT_EQ(read->capacity, entry.capacity);
-    }
-  }
-}
-
-TEST(CtsRing, AnEntryIsTheseBytes) {
-  const CtsBytes bytes = EncodeCts({0x1122334455667788, 0x00400000, {0x0a0b0c0d, 1, 2, 0xffffffff}}, 6);
-  const uint8_t golden[kCtsEntryBytes] = {0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x00, 0x00, 0x40, 0x00,
-                                          0x00, 0x00, 0x00, 0x00, 0x0d, 0x0c, 0x0b, 0x0a, 0x01, 0x00, 0x00, 0x00,
-                                          0x02, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xf5, 0x64, 0xee, 0x8d,
-                                          0x8b, 0x68, 0x44, 0x54, 0x07, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00};
-  for (size_t i = 0; i < kCtsEntryBytes; ++i) EXPECT_EQ(bytes[i], std::byte{golden[i]}) << i;
-}
-
-RC_GTEST_PROP(HopOffer, AnyBytesAreAnOfferOrAnError, ()) {
-  const auto bytes = *rc::gen::container<std::vector<uint8_t>>(rc::gen::arbitrary<uint8_t>());
-  (void)DecodeHopOffer(std::as_bytes(std::span(bytes)));
-  (void)DecodeLaneOffer(std::as_bytes(std::span(bytes)));
-}
-
-TEST(HopOffer, ComesBackAsItWasAndNotInPart) {
-  DirectLanes lanes;
-  const HopOffer offer = lanes.sender->offer();
-  const auto bytes = EncodeHopOffer(offer);
-  ASSERT_LE(bytes.size(), kMaxHopOfferBytes);
-  const auto back = DecodeHopOffer(bytes);
-  ASSERT_TRUE(back);
-  EXPECT_EQ(EncodeHopOffer(*back), bytes);
-  EXPECT_EQ(back->window.address, offer.window.address);
-  for (size_t n = 0; n < bytes.size(); ++n) EXPECT_FALSE(DecodeHopOffer(std::span(bytes).first(n))) << n;
-  auto more = bytes;
-  more.push_back(std::byte{0});
-  EXPECT_FALSE(DecodeHopOffer(more));
 }
 
 }  // namespace

@@ -28,34 +28,6 @@ void Begin(StripedLanes& lanes, RegisteredOnAll& from, RegisteredOnAll& to, uint
   ASSERT_TRUE(*lanes.sender->Start(from.buffer(size)) && lanes.sender->Ring());
 }
 
-TEST(Split, PartsFollowTheSpeedsAndTheirBoundaries) {
-  const Split even(std::array<uint32_t, 2>{100, 100}), odd(std::array<uint32_t, 3>{200, 100, 100});
-  EXPECT_EQ(even.End(0, 1 << 20), 1u << 19);
-  EXPECT_EQ(even.End(1, 1 << 20), 1u << 20);
-  EXPECT_EQ(odd.End(0, 1 << 20), 1u << 19);
-  EXPECT_EQ(odd.Begin(2, 1 << 20), 3u << 18);
-  EXPECT_EQ(Split(std::array<uint32_t, 2>{100, 0}).End(0, 1 << 20), 1u << 19) << "unknown: equal parts";
-  EXPECT_EQ(Split(std::array<uint32_t, 1>{7}).End(0, 12345), 12345u);
-  EXPECT_FALSE(IsSplit(1 << 20, 1));
-  EXPECT_FALSE(IsSplit(kSplitBytes - 1, 2));
-  EXPECT_TRUE(IsSplit(kSplitBytes, 2));
-}
-
-RC_GTEST_PROP(Split, PartsCoverAMessageOnceAndBeginAtAlignedPlaces, ()) {
-  const auto speeds = *rc::gen::resize(4, rc::gen::nonEmpty(rc::gen::arbitrary<std::vector<uint32_t>>()));
-  RC_PRE(speeds.size() <= kMaxStripes);
-  const auto size = *rc::gen::inRange<uint64_t>(kSplitBytes, (uint64_t{1} << 30) + 1);
-  const Split split(speeds);
-  uint64_t at = 0;
-  for (size_t i = 0; i < speeds.size(); ++i) {
-    RC_ASSERT(split.Begin(i, size) == at);
-    RC_ASSERT(at % kPartAlignment == 0U);
-    RC_ASSERT(split.End(i, size) >= at);
-    at = split.End(i, size);
-  }
-  RC_ASSERT(at == size);
-}
-
 TEST(Stripes, ALargeMessageIsOneWriteAndOneCompletionOnEachLink) {
   StripedLanes lanes(2);
   lanes.Connect({100, 100});
@@ -232,7 +204,7 @@ TEST(Stripes, ALinkThatFailsEndsTheLaneByItsName) {
   EXPECT_FALSE(*lanes.receiver->NextWhole());
 }
 
-TEST(Stripes, NothingIsLeftBehind) {
+TEST(Stripes, ALaneLeavesNothingBehind) {
   StripedLanes lanes(4);
   lanes.Connect();
   EXPECT_EQ(lanes.verbs.live().queue_pairs, 8U);
@@ -338,40 +310,6 @@ TEST(StripesSetUp, WithoutADescriptorToSleepOnThereIsNoLane) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().sys_errno, EMFILE);
   EXPECT_THAT(refused.error().what, HasSubstr("no descriptor for the completions of parallel links"));
-}
-
-TEST(LaneOffers, ComeBackAsTheyWereAndNotInPart) {
-  StripedLanes lanes(4);
-  LaneOffer offer = lanes.Dial(lanes.a);
-  offer.parallel[1].reset();
-  const auto bytes = EncodeLaneOffer(offer);
-  const auto back = DecodeLaneOffer(bytes);
-  ASSERT_TRUE(back);
-  EXPECT_EQ(EncodeLaneOffer(*back), bytes);
-  EXPECT_EQ(back->parallel.size(), 3U);
-  EXPECT_FALSE(back->parallel[1]);
-  EXPECT_FALSE(DecodeHopOffer(bytes)) << "a hop is one link";
-  // What ends between two links is an offer of fewer of them.
-  for (size_t n = 0; n < bytes.size(); ++n) {
-    const auto part = DecodeLaneOffer(std::span(bytes).first(n));
-    EXPECT_TRUE(!part || part->parallel.size() < 3U) << n;
-  }
-  auto more = bytes;
-  more.push_back(std::byte{0});
-  EXPECT_FALSE(DecodeLaneOffer(more)) << "a fifth link";
-  more.back() = std::byte{2};
-  EXPECT_FALSE(DecodeLaneOffer(more));
-}
-
-TEST(LaneOffers, TheLongestFits) {
-  LaneOffer offer;
-  offer.first.endpoint = {.queue_pair = 17, .first_packet = 1, .gids = std::vector<Gid>(kMaxGids)};
-  for (Gid& gid : offer.first.endpoint.gids) gid.bytes[15] = std::byte{1}, gid.type = GidType::kRoce2;
-  offer.parallel.assign(kMaxParallelLinks, offer.first);
-  const auto bytes = EncodeLaneOffer(offer);
-  EXPECT_LE(bytes.size(), kMaxLaneOfferBytes);
-  EXPECT_LT(kMaxLaneOfferBytes + 64, kMaxOfferBytes) << "with what OPENED puts around it";
-  EXPECT_TRUE(DecodeLaneOffer(bytes));
 }
 
 // --- A sender that breaks the protocol.
