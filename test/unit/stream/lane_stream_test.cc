@@ -1,60 +1,21 @@
 // Connections whose messages a device moves: both ends over one socketpair and two devices made of code.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
 #include "fake/lane_pair.h"
-#include "fake/stream_pair.h"
+#include "fake/lane_stream_pair.h"
 
 namespace relay::stream::lane_stream {
 namespace {
 
 using fake::Registered;
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Ne;
+
+using Pair = fake::LaneStreamPair<fake::DirectLanes>;
 
 const TimePoint kNow{std::chrono::hours(1)};
-
-struct Pair {
-  Pair() {
-    int fds[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) std::abort();
-    const auto circuit = [&](int fd) {
-      return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0, 0}, "A ab--ba B",
-                                                counters);
-    };
-    sender = fake::MakeSender(circuit(fds[0]), std::move(lanes.sender), fake::Options(), counters);
-    receiver = fake::MakeReceiver(circuit(fds[1]), std::move(lanes.receiver), fake::Options(), counters);
-  }
-  static Request* Post(Stream& stream, Registered& memory, size_t size, const void* region = nullptr) {
-    const auto b = memory.buffer(size);
-    auto r = stream.Post({b.data, size, region, b.keys}, false);
-    EXPECT_TRUE(r) << (r ? "" : r.error().what);
-    return r ? *r : nullptr;
-  }
-  void Attend(TimePoint now = kNow, bool housekeeping = false) {
-    auto nothing = [](const Attention&) {};
-    sender_left = sender->Attend(now, housekeeping, nothing);
-    receiver_left = receiver->Attend(now, housekeeping, nothing);
-  }
-  // Until it is done; the error's sentence, or empty.
-  std::string Finish(Request* request, uint64_t* size = nullptr) {
-    uint64_t bytes = 0;
-    for (int i = 0; i < 10000; ++i) {
-      auto progress = request->stream->Test(*request, bytes);
-      if (!progress) return progress.error().what;
-      if (size != nullptr) *size = bytes;
-      if (*progress == Progress::kDone) return "";
-      Attend();
-    }
-    return "never";
-  }
-
-  Counters counters;
-  fake::DirectLanes lanes;
-  std::shared_ptr<SendStream> sender;
-  std::shared_ptr<RecvStream> receiver;
-  Attention sender_left, receiver_left;
-};
 
 TEST(LaneStream, MessagesArriveInOrderWithTheirSizes) {
   Pair pair;
@@ -64,9 +25,9 @@ TEST(LaneStream, MessagesArriveInOrderWithTheirSizes) {
     std::copy(pattern.begin(), pattern.end(), from.bytes.begin());  // where it was registered
     Request* r = Pair::Post(*pair.receiver, to, size + 100);
     Request* s = Pair::Post(*pair.sender, from, size);
-    uint64_t got = 1;
-    EXPECT_EQ(pair.Finish(r, &got), "");
-    EXPECT_EQ(got, size);
+    const auto received = pair.Await(r);
+    EXPECT_EQ(received.error, "");
+    EXPECT_EQ(received.size, size);
     EXPECT_EQ(pair.Finish(s), "");
     EXPECT_TRUE(std::equal(from.bytes.begin(), from.bytes.begin() + static_cast<ptrdiff_t>(size), to.bytes.begin()));
   }
@@ -103,7 +64,7 @@ TEST(LaneStream, AMessageThatDoesNotFitIsTheUsersFault) {
   Request* r = Pair::Post(*pair.receiver, to, 64);
   Request* s = Pair::Post(*pair.sender, from, 128);
   EXPECT_THAT(pair.Finish(s), HasSubstr("disagree about the size"));
-  EXPECT_NE(pair.Finish(r), "");
+  EXPECT_THAT(pair.Finish(r), AllOf(Ne(""), Ne(Pair::kNotYet)));
 }
 
 TEST(LaneStream, ClosedOnBothSidesNothingIsLeft) {
@@ -202,8 +163,8 @@ TEST(LaneStream, EveryBadCompletionEndsInASentence) {
     Request* s = Pair::Post(*pair.sender, from, 64);
     const std::string why = pair.Finish(s);
     EXPECT_THAT(why, HasSubstr("connection with peer")) << status;
-    EXPECT_NE(why, "never");
-    EXPECT_NE(pair.Finish(r), "never");
+    EXPECT_NE(why, Pair::kNotYet);
+    EXPECT_THAT(pair.Finish(r), AllOf(Ne(""), Ne(Pair::kNotYet))) << status;
     pair.Attend();
     EXPECT_EQ(pair.lanes.verbs.live().queue_pairs, 0U) << status;
   }

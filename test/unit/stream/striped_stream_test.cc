@@ -1,58 +1,22 @@
 // Connections whose messages several devices move at once: both ends over one socketpair and devices made of code.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
 
-#include "fake/stream_pair.h"
+#include "fake/lane_stream_pair.h"
 #include "fake/striped_pair.h"
 
 namespace relay::stream::striped_stream {
 namespace {
 
 using fake::RegisteredOnAll;
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Ne;
 
-struct Pair {
-  explicit Pair(size_t links) : lanes(links) {
-    lanes.Connect();
-    int fds[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) std::abort();
-    const auto circuit = [&](int fd) {
-      return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0, 0}, "A ab--ba B",
-                                                counters);
-    };
-    sender = fake::MakeSender(circuit(fds[0]), std::move(lanes.sender), fake::Options(), counters);
-    receiver = fake::MakeReceiver(circuit(fds[1]), std::move(lanes.receiver), fake::Options(), counters);
-  }
-  static Request* Post(Stream& stream, RegisteredOnAll& memory, size_t size) {
-    const auto b = memory.buffer(size);
-    auto r = stream.Post({b.data, size, nullptr, b.keys}, false);
-    EXPECT_TRUE(r) << (r ? "" : r.error().what);
-    return r ? *r : nullptr;
-  }
-  void Attend() {
-    auto nothing = [](const Attention&) {};
-    for (Stream* stream : {static_cast<Stream*>(sender.get()), static_cast<Stream*>(receiver.get())}) {
-      stream->Attend(TimePoint{std::chrono::hours(1)}, false, nothing);
-    }
-  }
-  // Until it is done or the patience is over; the error's sentence, or empty.
-  std::string Finish(Request* request, int patience = 1000) {
-    uint64_t bytes = 0;
-    for (int i = 0; i < patience; ++i) {
-      auto progress = request->stream->Test(*request, bytes);
-      if (!progress) return progress.error().what;
-      if (*progress == Progress::kDone) return "";
-      Attend();
-    }
-    return "not yet";
-  }
-
-  Counters counters;
-  fake::StripedLanes lanes;
-  std::shared_ptr<SendStream> sender;
-  std::shared_ptr<RecvStream> receiver;
+struct Joined : fake::StripedLanes {
+  explicit Joined(size_t links) : StripedLanes(links) { Connect(); }
 };
+using Pair = fake::LaneStreamPair<Joined>;
 
 TEST(StripedStream, MessagesOfEverySizeArriveOverAllLinks) {
   for (size_t links : {2u, 3u, 4u}) {
@@ -79,8 +43,8 @@ TEST(StripedStream, ARequestIsNotDoneWhileOneDeviceHoldsItsPart) {
   pair.lanes.verbs.Hold("a1", true);
   Request* r = Pair::Post(*pair.receiver, to, 200000);
   Request* s = Pair::Post(*pair.sender, from, 200000);
-  EXPECT_EQ(pair.Finish(r, 10), "not yet");
-  EXPECT_EQ(pair.Finish(s, 10), "not yet");
+  EXPECT_EQ(pair.Finish(r, 10), Pair::kNotYet);
+  EXPECT_EQ(pair.Finish(s, 10), Pair::kNotYet);
   pair.lanes.verbs.Hold("a1", false);
   EXPECT_EQ(pair.Finish(r), "");
   EXPECT_EQ(pair.Finish(s), "");
@@ -94,7 +58,7 @@ TEST(StripedStream, ALinkThatFailsEndsTheConnectionAndIsNamed) {
   Request* r = Pair::Post(*pair.receiver, to, 200000);
   Request* s = Pair::Post(*pair.sender, from, 200000);
   EXPECT_THAT(pair.Finish(s), HasSubstr("a1 port 1"));
-  EXPECT_NE(pair.Finish(r), "not yet");
+  EXPECT_THAT(pair.Finish(r), AllOf(Ne(""), Ne(Pair::kNotYet)));
   pair.Attend();
   EXPECT_EQ(pair.lanes.verbs.live().queue_pairs, 0U);
 }
