@@ -20,7 +20,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr uint32_t kMagic = 0x66726570;  // tells our ranks from strangers on the port
-constexpr milliseconds kRetry(20), kGreeting(1000), kParting(1000), kSigns(1000);
+constexpr milliseconds kRetry(20), kGreeting(1000), kParting(1000);
 constexpr size_t kHeaderBytes = 8, kHelloBytes = 12, kSentenceBytes = 2048;
 
 // False: the deadline passed.
@@ -243,18 +243,18 @@ Result<std::vector<Rendezvous::Bytes>> Rendezvous::CollectAndSpread(std::span<co
   all[0].assign(own.begin(), own.end());
   std::vector<pollfd> waiting;
   for (size_t peer = 1; peer < fds_.size(); ++peer) waiting.push_back({fds_[peer].get(), POLLIN, 0});
-  std::vector<TimePoint> heard(waiting.size(), steady_clock::now());
+  signs_.Await(waiting.size(), steady_clock::now());
   for (size_t missing = waiting.size(); missing > 0;) {
     SaySignOfLife();
-    ::poll(waiting.data(), waiting.size(), static_cast<int>(std::min(kSigns, limit_ / 4).count()));
+    ::poll(waiting.data(), waiting.size(), static_cast<int>(signs_.interval().count()));
     for (size_t i = 0; i < waiting.size(); ++i) {
       if (waiting[i].fd < 0) continue;
       const int peer = static_cast<int>(i) + 1;
-      if (waiting[i].revents == 0 && steady_clock::now() - heard[i] >= limit_) return Silent(peer);
+      if (waiting[i].revents == 0 && signs_.Silent(i, steady_clock::now())) return Silent(peer);
       if (waiting[i].revents == 0) continue;
       auto bytes = Read(peer, kMostBytes);
       if (!bytes) return tl::unexpected(std::move(bytes).error());
-      heard[i] = steady_clock::now();
+      signs_.Heard(i, steady_clock::now());
       if (!*bytes) continue;
       all[i + 1] = std::move(**bytes);
       waiting[i].fd = -1;  // poll() skips it
@@ -308,9 +308,7 @@ Status Rendezvous::Watch() {
 }
 
 void Rendezvous::SaySignOfLife() {
-  if (steady_clock::now() < next_sign_) return;
-  next_sign_ = steady_clock::now() + std::min(kSigns, limit_ / 4);
-  TellAll(Kind::kAlive, {});
+  if (signs_.Due(steady_clock::now())) TellAll(Kind::kAlive, {});
 }
 
 void Rendezvous::GiveUp(const std::string& sentence) {

@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "perf/options.h"
+#include "perf/signs.h"
 
 namespace relay::perf {
 
@@ -45,7 +46,7 @@ class Rendezvous {
   using TimePoint = std::chrono::steady_clock::time_point;
   enum class Kind : uint32_t { kBytes = 1, kFailure = 2, kAlive = 3 };
 
-  Rendezvous(const World& world, std::chrono::milliseconds limit) : world_(world), limit_(limit) {}
+  Rendezvous(const World& world, std::chrono::milliseconds limit) : world_(world), limit_(limit), signs_(limit) {}
   Status Listen(TimePoint deadline);
   Status Greet(Fd fd);
   Status Connect(TimePoint deadline);
@@ -63,7 +64,7 @@ class Rendezvous {
   const World world_;
   const std::chrono::milliseconds limit_;
   bool gave_up_ = false;
-  TimePoint next_sign_{};
+  Signs signs_;
   std::vector<Fd> fds_;  // by peer; empty where there is no connection
 };
 

@@ -1,5 +1,4 @@
 // Agents that run out of descriptors, and go on when there are some again.
-#include <atomic>
 #include <cstring>
 
 #include "base/log.h"
@@ -10,11 +9,39 @@
 namespace relay::agent {
 namespace {
 
-std::atomic<int> g_refused_calls{0};
+// When the agent said that it can take no call.
+class RefusedCalls {
+ public:
+  void Add() {
+    const std::lock_guard lock(mutex_);
+    times_.push_back(std::chrono::steady_clock::now());
+  }
+  void Clear() {
+    const std::lock_guard lock(mutex_);
+    times_.clear();
+  }
+  // False: it has not been said so often within the patience.
+  bool AwaitCount(size_t count) {
+    return Eventually([&] {
+      const std::lock_guard lock(mutex_);
+      return times_.size() >= count;
+    });
+  }
+  // Between the first and the last of them.
+  Duration Span() {
+    const std::lock_guard lock(mutex_);
+    return times_.back() - times_.front();
+  }
 
-void CountRefusedCalls(LogLevel, const char*, int, const char* text) {
+ private:
+  std::mutex mutex_;
+  std::vector<std::chrono::steady_clock::time_point> times_;
+};
+RefusedCalls g_refused_calls;
+
+void NoteRefusedCalls(LogLevel, const char*, int, const char* text) {
   const bool call = std::strstr(text, "cannot accept a call") != nullptr;
-  if (call || std::strstr(text, "a client of the control socket waits") != nullptr) ++g_refused_calls;
+  if (call || std::strstr(text, "a client of the control socket waits") != nullptr) g_refused_calls.Add();
 }
 
 // Until neither the socket nor what is behind it takes another byte.
@@ -28,7 +55,7 @@ void FillUp(int fd) {
 
 class AgentsWithoutDescriptors : public AgentsTest {
  protected:
-  AgentsWithoutDescriptors() { SetLogSink(CountRefusedCalls); }
+  AgentsWithoutDescriptors() { SetLogSink(NoteRefusedCalls); }
   ~AgentsWithoutDescriptors() override { SetLogSink(nullptr); }
 };
 
@@ -41,13 +68,12 @@ TEST_F(AgentsWithoutDescriptors, ANeighboursCallWaitsAndTheAgentDoesNotSpin) {
   Fd call(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   ASSERT_EQ(bind(call.get(), a.get(), a.size()), 0);
   const SocketAddress there = b.WithPort(port_);
-  g_refused_calls = 0;
+  g_refused_calls.Clear();
   {
     fake::NoDescriptors none;
     ASSERT_EQ(connect(call.get(), there.get(), there.size()), 0);
-    ASSERT_TRUE(Eventually([] { return g_refused_calls > 0; }));
-    poll(nullptr, 0, 300);
-    EXPECT_LE(g_refused_calls, 10) << "it tries again at once, for nothing";
+    ASSERT_TRUE(g_refused_calls.AwaitCount(3)) << "it does not try again";
+    EXPECT_GT(g_refused_calls.Span(), std::chrono::milliseconds(100)) << "it tries again at once, for nothing";
   }
   EXPECT_TRUE(HalfOpenBecomes("B", 1));
   auto circuit = Open(*from, *to, To(chain, 1, RandomValue<Token>()));
@@ -94,13 +120,12 @@ TEST_F(AgentsWithoutDescriptors, AClientWaitsAndTheAgentDoesNotSpin) {
   auto address = control::AddressOf(SocketOf("A"));
   ASSERT_TRUE(address);
   Fd client(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  g_refused_calls = 0;
+  g_refused_calls.Clear();
   {
     fake::NoDescriptors none;
     ASSERT_EQ(connect(client.get(), address->get(), address->size), 0);
-    ASSERT_TRUE(Eventually([] { return g_refused_calls > 0; }));
-    poll(nullptr, 0, 300);
-    EXPECT_LE(g_refused_calls, 10) << "it tries again at once, for nothing";
+    ASSERT_TRUE(g_refused_calls.AwaitCount(3)) << "it does not try again";
+    EXPECT_GT(g_refused_calls.Span(), std::chrono::milliseconds(100)) << "it tries again at once, for nothing";
   }
   ASSERT_TRUE(control::SendPacket(client.get(), control::Encode({1, control::Hello{1, "late"}})));
   ASSERT_TRUE(WaitFor(client.get(), POLLIN));

@@ -1,5 +1,6 @@
 // What deregMr promises: when it has returned, no thread touches the memory for this connection any more.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
@@ -8,6 +9,7 @@
 #include <thread>
 
 #include "fake/stream_pair.h"
+#include "fake/thread_state.h"
 
 namespace relay {
 namespace {
@@ -86,11 +88,13 @@ TEST(CancelRegion, WaitsForAThreadThatIsPlacingData) {
   });
   gate.AwaitReached();
   std::atomic<bool> returned{false};
+  std::atomic<pid_t> waiting{0};
   std::thread deregister([&] {
+    waiting = gettid();
     receiver.CancelRegion(&region);
     returned = true;
   });
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  while (!returned && (waiting == 0 || !fake::IsAsleep(waiting))) std::this_thread::yield();
   EXPECT_FALSE(returned) << "the memory would be unmapped under a thread that writes to it";
   gate.Open();
   deregister.join();

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "fake/lane_pair.h"
+#include "fake/thread_state.h"
 #include "fake/verbs/joined.h"
 
 namespace relay::comm::registrations {
@@ -250,10 +251,11 @@ TEST_F(RegistrationsTest, DeregisterAwaitsARegistrationThatIsUnderWay) {
   auto& real = verbs_.table();
   const auto reg_mr = real.reg_mr_iova2;
   std::atomic<bool> entered{false}, deregistered{false}, watch{false}, early{false};
+  const pid_t deregistering = gettid();
   real.reg_mr_iova2 = [&](ibv_pd* pd, void* data, size_t size, uint64_t iova, unsigned access) {
     if (watch.exchange(false)) {
       entered = true;
-      for (int i = 0; i < 50 && !deregistered; ++i) usleep(1000);  // long enough for one that does not wait
+      while (!deregistered && !fake::IsAsleep(deregistering)) std::this_thread::yield();
       early = deregistered.load();
     }
     return reg_mr(pd, data, size, iova, access);

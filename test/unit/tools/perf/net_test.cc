@@ -58,7 +58,7 @@ void ExpectConnect(Net& net, bool device_handle, void* context) {
   EXPECT_EQ(seen.device_handle, device_handle);
 }
 
-TEST(PerfNet, V6) {
+TEST(PerfNet, ATableOfV6IsCalledAsNcclDoes) {
   ncclNet_v6_t table{};
   table.name = "six";
   table.connect = [](int, void*, void** comm) {
@@ -81,7 +81,7 @@ TEST(PerfNet, V6) {
   EXPECT_EQ(net->Finalize(nullptr), ncclSuccess) << "v6 has none";
 }
 
-TEST(PerfNet, V8ToV10) {
+TEST(PerfNet, TablesOfV8ToV10AreCalledAsNcclDoes) {
   ncclNet_v8_t eight{};
   eight.connect = [](int, void*, void** comm, ncclNetDeviceHandle_t** handle) {
     seen = {.device_handle = handle != nullptr && *handle == nullptr};

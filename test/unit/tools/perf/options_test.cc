@@ -38,7 +38,7 @@ TEST(PerfOptions, TakesWhatNcclTestsTakes) {
   EXPECT_TRUE(Parse({"--help"})->help);
 }
 
-TEST(PerfOptions, SayHowLong) {
+TEST(PerfOptions, DurationsAreTaken) {
   const Options o = Parse({"sendrecv", "--seconds", "5", "--fresh", "--hold", "0.5", "--hold-close", "2", "--late",
                            "60", "--patience", "4", "--gap", "--phases"})
                         .value();
