@@ -58,19 +58,36 @@ TEST(Frame, IllegalHeadersAreRefused) {
   EXPECT_FALSE(DecodeFrame(other_version));
 }
 
-TEST(Frame, RandomBytesNeverDecodeToAnIllegalHeader) {
-  std::mt19937_64 rng(20261121);
-  for (int i = 0; i < 200000; ++i) {
-    FrameBytes in;
-    for (auto& b : in) b = static_cast<std::byte>(rng() % 4 == 0 ? rng() : 0);
-    if (rng() % 2) in[0] = std::byte{kWireVersion};
-    auto h = DecodeFrame(in);
-    if (!h) continue;
-    if (h->type == FrameType::kData) {
-      EXPECT_LE(h->offset + h->length, kMaxMessageBytes);
+// Whatever is accepted says nothing that its bytes do not, and fits its message.
+TEST(Frame, FlippedBytesAreRefusedOrMeanThemselves) {
+  std::mt19937_64 random(20261121);
+  size_t accepted = 0, refused = 0, data = 0;
+  for (int i = 0; i < 100000; ++i) {
+    FrameHeader header{.type = static_cast<FrameType>(1 + random() % 7), .message = random() % 100};
+    if (header.type == FrameType::kData) {
+      header.length = random() % 1000;
+      header.total = random() % 4 == 0 ? random() % 1000 : header.length;
     }
-    EXPECT_EQ(EncodeFrame(*h), in);
+    FrameBytes bytes = EncodeFrame(header);
+    for (uint64_t flips = random() % 3; flips > 0; --flips) {
+      bytes[random() % bytes.size()] = static_cast<std::byte>(random());
+    }
+    const auto decoded = DecodeFrame(bytes);
+    ++(decoded ? accepted : refused);
+    if (!decoded) continue;
+    ASSERT_EQ(EncodeFrame(*decoded), bytes);
+    if (decoded->type != FrameType::kData) {
+      ASSERT_EQ(decoded->length, 0u);
+      continue;
+    }
+    ++data;
+    ASSERT_LE(decoded->total, kMaxMessageBytes);
+    ASSERT_LE(decoded->length, decoded->total);
+    ASSERT_LE(decoded->offset, decoded->total - decoded->length);
   }
+  EXPECT_GT(accepted, 10000u);
+  EXPECT_GT(refused, 10000u);
+  EXPECT_GT(data, 1000u);
 }
 
 }  // namespace

@@ -190,33 +190,27 @@ TEST(Setup, NothingShorterIsDecodedAndNothingMayFollow) {
   EXPECT_FALSE(DecodeRefused(Body(refused)));
 }
 
-TEST(Setup, RandomBytesAreNeverBelievedBeyondTheirBounds) {
+// Whatever is accepted says nothing that its bytes do not.
+TEST(Setup, FlippedBytesAreRefusedOrMeanThemselves) {
   std::mt19937_64 random(1);
+  size_t accepted = 0, refused = 0;
+  const auto check = [&](std::vector<std::byte> bytes, auto decode, auto encode) {
+    for (uint64_t i = random() % 3; i < 3; ++i) {
+      bytes[kSetupPrefixBytes + random() % (bytes.size() - kSetupPrefixBytes)] = static_cast<std::byte>(random());
+    }
+    const auto message = decode(Body(bytes));
+    ++(message ? accepted : refused);
+    if (message) {
+      ASSERT_EQ(encode(*message), bytes);
+    }
+  };
   for (int round = 0; round < 20000; ++round) {
-    std::vector<std::byte> bytes(random() % 300);
-    for (auto& b : bytes) b = static_cast<std::byte>(random() % 4 == 0 ? random() : random() % 3);
-    if (auto m = DecodeOpen(bytes)) {
-      EXPECT_LE(m->route.size(), kMaxHops);
-      EXPECT_LE(m->offer.size(), kMaxOfferBytes);
-    }
-    (void)DecodeOpened(bytes);
-    (void)DecodeRefused(bytes);
-    bytes.resize(kSetupPrefixBytes);
-    (void)DecodeSetupPrefix(std::span<const std::byte, kSetupPrefixBytes>(bytes.data(), kSetupPrefixBytes));
+    check(EncodeOpen(SomeOpen()), DecodeOpen, EncodeOpen);
+    check(EncodeOpened(SomeOpened()), DecodeOpened, EncodeOpened);
+    check(EncodeRefused({5, true, RefusedCode::kOwnerGone, "gone"}), DecodeRefused, EncodeRefused);
   }
-}
-
-TEST(Setup, AFlippedByteNeverCrashesADecoder) {
-  const auto open = EncodeOpen(SomeOpen());
-  for (size_t i = kSetupPrefixBytes; i < open.size(); ++i) {
-    for (int bit = 0; bit < 8; ++bit) {
-      auto bad = open;
-      bad[i] ^= static_cast<std::byte>(1 << bit);
-      if (auto m = DecodeOpen(Body(bad))) {
-        EXPECT_EQ(EncodeOpen(*m), bad);
-      }
-    }
-  }
+  EXPECT_GT(accepted, 1000u);
+  EXPECT_GT(refused, 1000u);
 }
 
 TEST(Setup, PrefixRefusesOtherMagicVersionTypeAndLength) {
@@ -265,7 +259,7 @@ TEST(Setup, TheLongestRouteAndOfferFit) {
   EXPECT_FALSE(DecodeOpen(Body(EncodeOpen(m))));
 }
 
-TEST(Setup, BoundsAreHeld) {
+TEST(Setup, NamesRoutesAndOffersAreBounded) {
   auto changed = [](auto change) {
     OpenMessage m = SomeOpen();
     change(m);
