@@ -170,7 +170,7 @@ TEST(Counts, AMessageCostsWhatTheDesignSays) {
 }
 
 // A credit for four packets at the least; a doorbell for up to sixteen segments.
-TEST(Counts, OfManySmallMessagesCreditsAndAcknowledgementsAreFew) {
+TEST(Counts, CreditsAndAcknowledgementsOfManySmallMessagesAreFew) {
   constexpr uint64_t kMessages = 64;
   Lane lane(1);
   Registered from(*lane.chain.first, 8), to(*lane.chain.last, 8);
@@ -211,7 +211,7 @@ TEST(Counts, AnIdleLaneWakesNobody) {
   }
 }
 
-TEST(Counts, NorDoesAnIdleConnection) {
+TEST(Counts, AnIdleConnectionWakesNobody) {
   for (size_t relays : {0, 1, 2}) {
     fake::CallerMemory from(1 << 16), to(1 << 16);
     Connection connection(relays, {&from, &to});

@@ -150,7 +150,7 @@ RC_GTEST_PROP(ReceiverReady, NoScheduleFindsAReceiveMissing, ()) {
 }
 
 // More messages than a lane has room for, and packets than the relays have slots.
-TEST(ReceiverReady, NorDoManyMessages) {
+TEST(ReceiverReady, ManyMessagesFindNoReceiveMissing) {
   for (size_t relays = 0; relays <= 2; ++relays) {
     std::vector<size_t> sizes(300, 8);
     for (size_t i = 0; i < sizes.size(); i += 100) sizes[i] = 3000000;

@@ -210,14 +210,14 @@ class StartedAgent : public ControlClient {
   std::string folder_;
 };
 
-TEST_F(StartedAgent, ItsOwnSentenceIsPassedOn) {
+TEST_F(StartedAgent, WhatTheAgentSaysOfItselfIsPassedOn) {
   auto client = ConnectThrough("echo 'fabric.json:7: node B has no port' >&3; exit 1\n");
   ASSERT_FALSE(client);
   EXPECT_EQ(client.error().code, ErrorCode::kUsage);
   EXPECT_NE(client.error().what.find("fabric.json:7: node B has no port"), std::string::npos) << client.error().what;
 }
 
-TEST_F(StartedAgent, OneThatEndsWithoutAWordIsNamed) {
+TEST_F(StartedAgent, AnAgentThatEndsWithoutAWordIsNamed) {
   auto client = ConnectThrough("exit 42\n");
   ASSERT_FALSE(client);
   EXPECT_NE(client.error().what.find("exit status 42"), std::string::npos) << client.error().what;
@@ -247,7 +247,7 @@ TEST_F(StartedAgent, AProgramThatIsNotThereIsNamed) {
   EXPECT_NE(client.error().what.find(folder_ + "/none"), std::string::npos) << client.error().what;
 }
 
-TEST_F(StartedAgent, OneThatIsNeverReadyMeetsTheDeadline) {
+TEST_F(StartedAgent, AnAgentThatIsNeverReadyMeetsTheDeadline) {
   FILE* file = fopen(Program().c_str(), "we");
   ASSERT_NE(file, nullptr);
   fputs("#!/bin/sh\nexec sleep 60\n", file);

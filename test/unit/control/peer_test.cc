@@ -59,7 +59,7 @@ TEST(AddressOf, TheKernelsLengthIsTheLimit) {
   }
 }
 
-TEST(ReceivePacket, OneThatIsTooLongIsNotBelieved) {
+TEST(ReceivePacket, APacketThatIsTooLongIsNotBelieved) {
   int ends[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
   Fd ours(ends[0]), theirs(ends[1]);

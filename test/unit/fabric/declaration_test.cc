@@ -141,7 +141,7 @@ INSTANTIATE_TEST_SUITE_P(
               "\"link_layer\":\"infiniband\"}]}]}",
               "f.json:3: port A/x has a link layer, but is not of kind \"rdma\""}));
 
-TEST(Declaration, AnAddressIsAnAddress) {
+TEST(Declaration, WhatIsNoAddressIsNamedWithItsPort) {
   for (const char* wrong : {"\"10.0.0.1/24\"", "\"eth0\"", "\"fe80::1%eth0\"", "\"\"", "\"10.0.0.256\""}) {
     EXPECT_THAT(Complaint(Pair(wrong, "\"1.1.1.2\"", "")), HasSubstr("of port A/x is not an address")) << wrong;
   }

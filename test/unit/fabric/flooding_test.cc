@@ -193,7 +193,7 @@ TEST(Flooding, PartsThatMeetAgainAreOneFabric) {
 
 class FloodingClone : public ::testing::TestWithParam<uint32_t> {};
 
-TEST_P(FloodingClone, OfANodeIdMakesNoStormAndIsTold) {
+TEST_P(FloodingClone, TwoNodesOfOneIdMakeNoStormAndAreTold) {
   FloodingSimulation simulation({1, GetParam(), std::chrono::microseconds(100), milliseconds(10)});
   for (size_t i = 0; i < 12; ++i) simulation.AddAgent(i == 11 ? 1000 : 1000 + i);
   for (size_t i = 0; i < 11; ++i) simulation.AddCable(i, i + 1);

@@ -32,7 +32,7 @@ std::vector<std::string> NamesOf(const std::vector<std::pair<NodeId, std::string
   return NamesOf(GraphOf(records, hosts.front().first));
 }
 
-TEST(MakeGraph, OfAChain) {
+TEST(MakeGraph, AChainOfRecordsIsAChain) {
   std::vector<Record> records = {RecordOf(3, {2}), RecordOf(1, {2}), RecordOf(2, {3, 1})};
   records[0].neighbours[0].latency_us = 9;
   records[2].ports[0].speed_mbit = 400;

@@ -60,7 +60,7 @@ TEST(RecordCodec, GivesBackEveryField) {
   EXPECT_EQ(again.neighbours, record.neighbours);
 }
 
-TEST(RecordCodec, ItsBytesAreAgreedUpon) {
+TEST(RecordCodec, ARecordHasTheseBytes) {
   Record record;
   record.node = 0x0102030405060708;
   record.edition = {2, 3};
@@ -310,7 +310,7 @@ TEST(LinkStateCodec, EveryCutAndEveryByteTooManyIsRefused) {
   }
 }
 
-TEST(LinkStateCodec, ItsBoundsHold) {
+TEST(LinkStateCodec, MessagesAreBounded) {
   EXPECT_THAT(Refused(std::vector<std::byte>(kMaxLinkStateBytes + 1)), HasSubstr("too long"));
   EXPECT_THAT(Refused(std::vector<std::byte>(1, std::byte{9})), HasSubstr("unknown type"));
   const auto too_long = EncodeLinkState(message::Records{{{std::vector<std::byte>(kMaxRecordBytes + 1), {}, 0}}});

@@ -102,7 +102,7 @@ TEST(Checksum, MessagesArriveRightAlthoughBitsFlip) {
 }
 
 // That the wire is as bad as the test above believes.
-TEST(Checksum, WithoutItMessagesArriveWrongAndNobodyKnows) {
+TEST(Checksum, WithoutChecksumsMessagesArriveWrongAndNobodyKnows) {
   BadWire wire(false, 9973);
   EXPECT_LT(Right(wire, kSizes), kSizes.size());
   EXPECT_GT(wire.flips.done, 5u);
@@ -110,7 +110,7 @@ TEST(Checksum, WithoutItMessagesArriveWrongAndNobodyKnows) {
   EXPECT_EQ(wire.circuits(), 1u);
 }
 
-TEST(Checksum, OfAGoodWireNothingIsSaid) {
+TEST(Checksum, AGoodWireIsNotComplainedOf) {
   BadWire wire(true, 0);
   EXPECT_EQ(Right(wire, kSizes), kSizes.size());
   EXPECT_EQ(wire.recv_counters.checksum_errors, 0u);

@@ -381,13 +381,15 @@ TEST(ReplayModel, LanesGetThroughOnceWhateverIsCut) {
   RecordProperty("states", static_cast<int>(explored.states));
 }
 
-TEST(ReplayModel, MissesTheFence) { EXPECT_NE(Explore({.lane = true, .without = {.fence = true}}).wrong, ""); }
+TEST(ReplayModel, ItNoticesThatTheFenceIsMissing) {
+  EXPECT_NE(Explore({.lane = true, .without = {.fence = true}}).wrong, "");
+}
 
-TEST(ReplayModel, MissesTheDrainingOfAnOldLane) {
+TEST(ReplayModel, ItNoticesThatAnOldLaneIsNotDrained) {
   EXPECT_NE(Explore({.lane = true, .without = {.drain = true}}).wrong, "");
 }
 
-TEST(ReplayModel, MissesResume) {
+TEST(ReplayModel, ItNoticesThatResumeIsMissing) {
   EXPECT_NE(Explore({.without = {.resume = true}}).wrong, "");
   EXPECT_NE(Explore({.lane = true, .without = {.resume = true}}).wrong, "");
 }

@@ -20,7 +20,7 @@ Getenv Variable(const char* name, const char* value) {
   return [=](const char* asked) { return std::string_view(asked) == name ? value : nullptr; };
 }
 
-TEST(RdmaKnob, IsAutoOrOff) {
+TEST(RdmaKnob, AnythingButAutoAndOffIsRefused) {
   EXPECT_EQ(Knobs().rdma, "auto");
   EXPECT_EQ(LoadKnobs(Variable("NCCL_RELAY_RDMA", "off"), nullptr)->rdma, "off");
   const auto wrong = LoadKnobs(Variable("NCCL_RELAY_RDMA", "on"), nullptr);
@@ -85,7 +85,7 @@ TEST_F(DeclaredRdma, WithoutADeviceAPortAndItsLinksAreTcpOnThisNode) {
   EXPECT_EQ(LinkKinds(node), (std::vector<PortKind>{PortKind::kRdma, PortKind::kRdma}));
 }
 
-TEST_F(DeclaredRdma, WithoutAnyDeviceThatIsSaid) {
+TEST_F(DeclaredRdma, ANodeWithoutAnyDeviceSaysSo) {
   tree_.Remove("sys/class/infiniband");
   LocalNode node = NodeB();
   EXPECT_TRUE(LookUpDeclared(node));
@@ -108,7 +108,7 @@ TEST_F(DeclaredRdma, WhatTheDeclarationDoesNotSayIsNotUsed) {
   EXPECT_EQ(node.VerbsOf(1), std::nullopt);
 }
 
-TEST_F(DeclaredRdma, TheKnobTurnsItOff) {
+TEST_F(DeclaredRdma, TheKnobTurnsRdmaOff) {
   std::vector<fabric::LocalInterface> here = {{"lo", {}}};
   for (const fabric::Port& port : chain_.nodes[1].ports) here[0].addresses.push_back(port.addresses[0]);
   Knobs knobs;
@@ -338,7 +338,7 @@ TEST(DiscoveredRdma, AGidThatComesAfterItsAddressIsSeen) {
   });
 }
 
-TEST(DiscoveredRdma, TheKnobTurnsItOff) {
+TEST(DiscoveredRdma, TheKnobTurnsRdmaOff) {
   InOwnNetwork([] {
     Discovered here(false);
     ASSERT_TRUE(here.live);

@@ -168,7 +168,7 @@ TEST(RoutedAdjacencies, AWayThroughTheOwnFabricIsRefusedByWhoeverKnows) {
   }
 }
 
-TEST(RoutedAdjacencies, OneThatTurnsOutToLeadThroughTheFabricEnds) {
+TEST(RoutedAdjacencies, AnAdjacencyThatTurnsOutToLeadThroughTheFabricEnds) {
   Internet net({"10.1.0.1", "10.2.0.1"});
   net.Probe(0, 1);
   ASSERT_TRUE(net.Until([&] { return net.Linked(0, 1) && net.Linked(1, 0); }, seconds(3)));
@@ -294,7 +294,7 @@ TEST(RoutedAdjacencies, StrangersFromPrivateRangesAreAnsweredAtABoundedRate) {
       << "callers are few, and answered once a second with a few hellos along the way";
 }
 
-TEST(RoutedAdjacencies, LeavingEndsIt) {
+TEST(RoutedAdjacencies, LeavingEndsAnAdjacency) {
   Internet net({"10.1.0.1", "10.2.0.1"});
   net.Probe(0, 1);
   ASSERT_TRUE(net.Until([&] { return net.Linked(0, 1); }, seconds(3)));

@@ -194,7 +194,7 @@ TEST(WireAdjacencies, TwoFreshAgentsAreAdjacentWithinMilliseconds) {
   EXPECT_EQ(found.far_name, "n2");
 }
 
-TEST(WireAdjacencies, OneThatRunsAnswersANewcomerAtOnce) {
+TEST(WireAdjacencies, AnAgentThatRunsAnswersANewcomerAtOnce) {
   Wires wires(1);
   wires.Add(1);
   wires.Add(2);
@@ -205,7 +205,7 @@ TEST(WireAdjacencies, OneThatRunsAnswersANewcomerAtOnce) {
       wires.Until([&] { return wires.Linked(0, "ab", 1, "ba") && wires.Linked(1, "ba", 0, "ab"); }, milliseconds(5)));
 }
 
-TEST(WireAdjacencies, SilenceEndsIt) {
+TEST(WireAdjacencies, SilenceEndsAnAdjacency) {
   Pair pair;
   ASSERT_TRUE(pair.Until([&] { return pair.Both(); }, seconds(1)));
   pair.For(seconds(10));

@@ -121,7 +121,7 @@ TEST(Netlink, AttributesAreBoundedByWhatIsThere) {
   }
 }
 
-TEST(InterfaceFacts, OfLoopbackGrowWithTraffic) {
+TEST(InterfaceFacts, LoopbackCountsItsTraffic) {
   auto before = ReadInterfaceFacts("lo");
   ASSERT_TRUE(before);
   EXPECT_TRUE(before->up);

@@ -37,7 +37,7 @@ TEST(SlotSpace, IsTakenInWholeHugePagesAndGivenBack) {
   EXPECT_EQ(budget.used(), 0u);
 }
 
-TEST(SlotSpace, OfTheGpuCountsAgainstTheSameLimit) {
+TEST(SlotSpace, GpuMemoryCountsAgainstTheSameLimit) {
   fake::FakeCuda cuda;
   {
     SlotBudget budget(2 * kPage, *CudaDevice::Open(0, &cuda.table()));

@@ -86,7 +86,7 @@ TEST_F(KeyFile, ThirtyTwoBytesAreEnough) {
   EXPECT_THAT(Refused(), HasSubstr("0 bytes"));
 }
 
-TEST_F(KeyFile, HasABound) {
+TEST_F(KeyFile, MoreThan4096BytesAreRefused) {
   Write(std::string(4096, 'x'));
   EXPECT_TRUE(Key::Load(path_));
   Write(std::string(4097, 'x'));

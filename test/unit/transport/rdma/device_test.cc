@@ -247,7 +247,7 @@ TEST(RdmaEvents, ADriverThatLetsGoIsTheSame) {
   EXPECT_EQ(at.Troubles(), "one sibling two device ");
 }
 
-TEST(RdmaEvents, OfWhatEndsTheFirstStays) {
+TEST(RdmaEvents, TheFirstEventThatEndsAQueuePairStays) {
   TwoPorts at;
   at.fake.RaisePairEvent(at.one.number(), IBV_EVENT_QP_FATAL);
   at.fake.RaisePortEvent({"a0", 1}, IBV_EVENT_DEVICE_FATAL);
