@@ -1,4 +1,4 @@
-"""A file or folder of this tree that a document names is there, and the house of docs/architecture.md has every folder."""
+"""Files and folders that a document names are there, and the house of docs/architecture.md has every folder."""
 import fnmatch
 import os
 import re
@@ -6,8 +6,8 @@ import re
 HOUSE = "docs/architecture.md"
 # A path may be told from the root, from plugin/, from the document's folder, or as the name of a file alone.
 ENDINGS = r"\.(?:cc|h|py|sh|md|txt|map|cmake|json)"
-# What operators write, and what a build leaves.
-OTHERS = {"fabric.json", "agent.json", "other.json", "agent.sock"}
+# What operators write, what a build leaves, and a source of NCCL's.
+OTHERS = {"fabric.json", "agent.json", "other.json", "rank.sh", "proxy.cc"}
 TOP = ("plugin/", "include/", "test/", "tools/", "docs/", "docker/")
 
 
@@ -26,7 +26,7 @@ def _exists(tree, page, word):
         path = os.path.normpath(base + word)
         if path in tree.files or path in tree.folders or fnmatch.filter(tree.files, path):
             return True
-    return "/" not in word and any(path.endswith("/" + word) for path in tree.files)
+    return "/" not in word and bool(fnmatch.filter(tree.files, "*/" + word))
 
 
 def _folders_of_the_house(tree, page):

@@ -26,7 +26,7 @@ def _options(help_text):
 
 
 def _told(page):
-    """(line, command line): what stands between backticks and begins so, and lines of blocks with those they go on in."""
+    """(line, command line): of what stands between backticks, and of blocks."""
     yield from ((line, text) for line, text in page.spans() if re.match(r"\S*nccl-relay ", text))
     for number, language, lines in page.blocks:
         if language in ("python", "json", "yaml"):
@@ -70,7 +70,7 @@ def _check_call(words, known):
 def _of_scripts(tree):
     """Options of this project's own scripts and test programs."""
     text = "".join(tree.read(path) for path in tree.sources("test/", "tools/", endings=(".py", ".sh", ".cc")))
-    return set(re.findall(r"(?<=[\"'\[(|])--[a-z][a-z-]*(?=[\"'\])|])", text))
+    return set(re.findall(r"[\"'\[(|] *(--[a-z][a-z-]*)", text))
 
 
 def _check_alone(tree, known):

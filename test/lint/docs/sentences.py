@@ -1,7 +1,7 @@
 """docs/troubleshooting.md quotes sentences as the code says them, and has each refusal that there is.
 
-A quoted sentence is what stands between backticks in the first column of a table headed "sentence"; <...> is what the code
-fills in. What is left has to be found among the string literals of the product.
+A quoted sentence is what stands between backticks in the first column of a table headed "sentence"; <...> is what the
+code fills in. What is left has to be found among the string literals of the product.
 """
 import re
 
@@ -57,7 +57,8 @@ def _refusals(text):
 
 
 def _check_refusals(tree, page):
-    codes = set(re.findall(r"^  (k\w+) = \d+,", re.search(r"enum class RefusedCode.*?\};", tree.read(SETUP), re.S)[0], re.M))
+    enum = re.search(r"enum class RefusedCode.*?\};", tree.read(SETUP), re.S)[0]
+    codes = set(re.findall(r"^  (k\w+) = \d+,", enum, re.M))
     named = set(re.findall(r"`(k[A-Z]\w+)`", page.text))
     for code in sorted(codes - named):
         yield f"{page.path}: the refusal {code} has no entry"

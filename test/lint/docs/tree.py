@@ -52,7 +52,8 @@ class Tree:
 
     @property
     def pages(self):
-        return [self.document(path) for path in sorted(self.files) if re.fullmatch(r"[A-Z]+\.md|docs/.*\.md", path)]
+        return [self.document(path) for path in sorted(self.files)
+                if re.fullmatch(r"[A-Z]+\.md|(docs|test)/.*\.md", path)]
 
     def document(self, path):
         return Document(path, self.read(path))

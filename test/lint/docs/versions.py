@@ -26,4 +26,5 @@ def _check_formats(tree):
     told = {name: number for number, name in re.findall(r"^\| (\d+) \| `(k\w+)` \|", tree.read("CHANGELOG.md"), re.M)}
     for name in sorted(known.keys() | told.keys()):
         if known.get(name) != told.get(name):
-            yield f"CHANGELOG.md: {name} is {told.get(name, 'not told of')}, the sources say {known.get(name, 'nothing')}"
+            here, there = told.get(name, "not told of"), known.get(name, "nothing")
+            yield f"CHANGELOG.md: {name} is {here}, the sources say {there}"
