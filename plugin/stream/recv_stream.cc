@@ -7,7 +7,7 @@ namespace relay::stream {
 
 Status RecvStream::OnPosted(Request& request) {
   RELAY_TRY(inbox_.OnPosted(request));
-  return carrier() != nullptr && request.state == Request::State::kPosted ? carrier()->OnPosted(request) : Status{};
+  return present() && request.state == Request::State::kPosted ? present().carrier().OnPosted(request) : Status{};
 }
 
 void RecvStream::Fence() {

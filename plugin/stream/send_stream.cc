@@ -23,7 +23,7 @@ void SendStream::Adopt(SendCircuit opened) {
 }
 
 Status SendStream::OnResume(const FrameHeader& header) {
-  if (header.total != circuit()->name().epoch) return Misplaced(header);
+  if (header.total != present().epoch()) return Misplaced(header);
   const bool posted = header.message < requests().posted();
   RELAY_TRY(ledger_.OnResume(header, posted ? requests().Of(header.message).size : 0));
   resumed_at_ = header.offset;

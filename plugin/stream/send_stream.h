@@ -22,7 +22,7 @@ class SendStream final : public Stream {
   void Adopt(SendCircuit opened);
 
  private:
-  Status OnPosted(Request& request) override { return carrier() != nullptr ? carrier()->OnPosted(request) : Status{}; }
+  Status OnPosted(Request& request) override { return present() ? present().carrier().OnPosted(request) : Status{}; }
   Status OnResume(const FrameHeader& header) override;
   bool OwesAnswer() const override { return false; }
   uint64_t Reached() const override { return ledger_.done() * kMaxMessageBytes + resumed_at_; }

@@ -1,6 +1,5 @@
 #include "stream/stream.h"
 
-#include <cerrno>
 #include <thread>
 #include <utility>
 
@@ -61,19 +60,19 @@ Result<Progress> Stream::Test(Request& request, uint64_t& size) {
 
 // Receives (when asked to), queues what may go and hands it to the kernel, until nothing moves.
 Status Stream::DriveCircuit(Socket socket) {
-  if (Status s = carrier_->DriveLane(); !s) {
-    carrier_->set_lane_broken();
+  if (Status s = present_.carrier().DriveLane(); !s) {
+    present_.carrier().set_lane_broken();
     return s;
   }
-  if (socket == Socket::kRead || (socket == Socket::kIfDue && carrier_->SocketIsDue())) {
-    auto received = circuit_->Receive(*this);
+  if (socket == Socket::kRead || (socket == Socket::kIfDue && present_.carrier().SocketIsDue())) {
+    auto received = present_.circuit().Receive(*this);
     if (!received) return tl::unexpected(std::move(received).error());
   }
   for (bool started = true; started;) {
-    started = carrier_->Push(*circuit_);
-    pings_.Queue(*circuit_);
+    started = present_.carrier().Push(present_.circuit());
+    pings_.Queue(present_.circuit());
     if (closing_.due() && !requests_.outstanding()) (void)QueueClose(CloseReason::kDone);
-    auto flushed = circuit_->Flush();
+    auto flushed = present_.circuit().Flush();
     if (!flushed) return tl::unexpected(std::move(flushed).error());
     if (*flushed == Progress::kAgain) break;
   }
@@ -81,15 +80,15 @@ Status Stream::DriveCircuit(Socket socket) {
 }
 
 void Stream::Drive(Socket socket) {
-  if (!circuit_) return;
+  if (!present_) return;
   if (Status s = DriveCircuit(socket); !s) return End(std::move(s).error());
-  if (closing_.settled() && !circuit_->wants_write()) Drop();
+  if (closing_.settled() && !present_.circuit().wants_write()) Drop();
 }
 
 // The circuit or its lane has ended. Where both sides are done, nothing was lost with it.
 void Stream::End(Error error) {
   if (closing_.SaidAll(recovers_ && OwesAnswer()) && !requests_.outstanding()) return Drop();
-  error.what += AdviceFor(error.sys_errno);
+  error.what += present_.AdviceFor(error.sys_errno);
   if (!MayRecoverFrom(error)) return Break(std::move(error));
   Lose(std::move(error));
 }
@@ -98,7 +97,7 @@ void Stream::End(Error error) {
 bool Stream::MayRecoverFrom(const Error& error) const {
   if (!recovers_ || outage_.exhausted()) return false;
   if (error.code != ErrorCode::kRemote && error.code != ErrorCode::kSystem) return false;
-  return circuit_->broken() || carrier_->lane_broken();
+  return present_.broken();
 }
 
 void Stream::Lose(Error error) {
@@ -113,49 +112,23 @@ void Stream::Lose(Error error) {
   handover_.Leave();
 }
 
-// Whatever touches the caller's memory on behalf of the circuit ends first.
 void Stream::Drop() {
-  Status fenced;
-  if (carrier_) {
-    fenced = carrier_->Fence();
-    if (const std::string carried = carrier_->Summary(); !carried.empty()) {
-      RELAY_INFO("%s: %s", Peer().c_str(), carried.c_str());
-    }
-  }
-  carrier_.reset();
-  circuit_.reset();
+  PresentCircuit::Left left = present_.Drop();
+  if (!left.carried.empty()) RELAY_INFO("%s: %s", Peer().c_str(), left.carried.c_str());
   outage_.On(Outage::Dropped{});
   // Nothing may be placed where a device may still write.
-  if (!fenced) Break(std::move(fenced).error());
+  if (!left.fenced) Break(std::move(left.fenced).error());
 }
 
 bool Stream::QueueClose(CloseReason reason) {
-  const bool queued = circuit_->QueueControl(
+  const bool queued = present_.circuit().QueueControl(
       {.type = FrameType::kClose, .message = requests_.finished(), .extra = static_cast<uint64_t>(reason)});
   if (queued) closing_.On(Closing::Event::kSent);
   return queued;
 }
 
-// How the hop ended tells the cable at this end from a process anywhere on the way.
-std::string Stream::AdviceFor(int err) const {
-  switch (err) {
-    case ETIMEDOUT:
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-    case ENETDOWN:
-    case ENODEV:
-      return ": check the cable of link " + near_link_ + " and the node at its other end";
-    case ENOTCONN:
-    case ECONNRESET:
-    case EPIPE:
-      return ": the peer or an agent on the way has ended, see the logs of these nodes";
-    default:  // not the hop's
-      return {};
-  }
-}
-
 // "connection with C over A ab--ba B bc--cb C"
-std::string Stream::Peer() const { return "connection with " + options_.peer + " over " + over_; }
+std::string Stream::Peer() const { return "connection with " + options_.peer + " over " + present_.path(); }
 
 // The connection cannot go on. The circuit goes with it, so nothing touches the caller's memory any more.
 void Stream::Break(Error error) {
@@ -171,9 +144,9 @@ void Stream::Break(Error error) {
 
 // Breaks from this side, and tells the peer if a frame can still be sent whole.
 void Stream::Abort(Error error) {
-  if (circuit_ && !circuit_->data_pending() && QueueClose(CloseReason::kAborted)) {
-    auto flushed = circuit_->Flush();  // best effort: the peer learns it from the end of the hop, too
-    if (flushed) circuit_->ShutdownSend();
+  if (present_ && !present_.circuit().data_pending() && QueueClose(CloseReason::kAborted)) {
+    auto flushed = present_.circuit().Flush();  // best effort: the peer learns it from the end of the hop, too
+    if (flushed) present_.circuit().ShutdownSend();
   }
   Break(std::move(error));
 }
@@ -199,7 +172,7 @@ void Stream::Close() {
 
 Status Stream::OnFrame(const FrameHeader& header) {
   frame_ = header;
-  carrier_->Heard();
+  present_.carrier().Heard();
   switch (header.type) {
     case FrameType::kClose:
       return OnClose(header);
@@ -209,18 +182,20 @@ Status Stream::OnFrame(const FrameHeader& header) {
     case FrameType::kResume:
       return OnResume(header);
     default:
-      return carrier_->OnFrame(header, circuit_->data_pending());
+      return present_.carrier().OnFrame(header, present_.circuit().data_pending());
   }
 }
 
-Status Stream::OnFrameEnd() { return frame_.type == FrameType::kData ? carrier_->OnFrameEnd(frame_) : Status{}; }
+Status Stream::OnFrameEnd() {
+  return frame_.type == FrameType::kData ? present_.carrier().OnFrameEnd(frame_) : Status{};
+}
 
 // The peer is done with so many messages. News of the last of them may still be on its way through a device.
 Status Stream::OnClose(const FrameHeader& header) {
   if (static_cast<CloseReason>(header.extra) == CloseReason::kAborted) {
     return Fail(ErrorCode::kRemote, "the peer aborted it: see its log");
   }
-  if (requests_.outstanding() && (requests_.posted() > header.message || !carrier_->by_device())) {
+  if (requests_.outstanding() && (requests_.posted() > header.message || !present_.carrier().by_device())) {
     return Fail(ErrorCode::kRemote, "the peer closed it with " +
                                         std::to_string(requests_.posted() - requests_.finished()) +
                                         " requests unfinished: see its log");
@@ -230,9 +205,9 @@ Status Stream::OnClose(const FrameHeader& header) {
 }
 
 void Stream::PrepareSleep() {
-  const Result<bool> look_again = carrier_->Arm();
+  const Result<bool> look_again = present_.carrier().Arm();
   if (!look_again) {
-    carrier_->set_lane_broken();
+    present_.carrier().set_lane_broken();
     return End(look_again.error());
   }
   if (*look_again) Drive(Socket::kRead);
@@ -241,9 +216,9 @@ void Stream::PrepareSleep() {
 Attention Stream::Attend(TimePoint now, bool housekeeping, const std::function<void(const Attention&)>& watch) {
   const Turn turn(mutex_);
   Drive(Socket::kRead);
-  if (circuit_) PrepareSleep();
+  if (present_) PrepareSleep();
   if (housekeeping && !failure_) Judge(now);
-  closing_.On(circuit_ || !outage_.explained() ? Closing::Event::kReached : Closing::Event::kUnreached, now);
+  closing_.On(present_ || !outage_.explained() ? Closing::Event::kReached : Closing::Event::kUnreached, now);
   if (closing_.abandoned()) Drop();
   const Attention attention = NeedsNow();
   watch(attention);
@@ -251,14 +226,14 @@ Attention Stream::Attend(TimePoint now, bool housekeeping, const std::function<v
 }
 
 Attention Stream::NeedsNow() const {
-  const bool lost = !circuit_ && recovers_ && !failure_ && closing_.NeedsPeer(OwesAnswer());
+  const bool lost = !present_ && recovers_ && !failure_ && closing_.NeedsPeer(OwesAnswer());
   const bool waiting = Waits();
-  return {.finished = closing_.closed() && !circuit_ && !lost,
-          .waits = lost || (circuit_ && (closing_.closed() || requests_.outstanding())),
+  return {.finished = closing_.closed() && !present_ && !lost,
+          .waits = lost || (present_ && (closing_.closed() || requests_.outstanding())),
           .soon = outage_.soon() || (lost && waiting),
-          .wants_write = circuit_ && circuit_->wants_write(),
-          .fd = circuit_ ? circuit_->fd() : -1,
-          .lane_fd = circuit_ ? carrier_->lane_fd() : -1,
+          .wants_write = present_.wants_write(),
+          .fd = present_.fd(),
+          .lane_fd = present_.lane_fd(),
           .need = {.circuit = lost,
                    .doubt = outage_.in_doubt(),
                    .waiting = waiting,
@@ -268,10 +243,7 @@ Attention Stream::NeedsNow() const {
 
 void Stream::Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<Carrier> carrier, std::string near_link,
                   const OnTaken& on_taken) {
-  circuit_ = std::move(circuit);
-  carrier_ = std::move(carrier);
-  over_ = circuit_->path();
-  near_link_ = std::move(near_link);
+  present_.Take(std::move(circuit), std::move(carrier), std::move(near_link));
   if (on_taken) on_taken();
   for (uint64_t m = requests_.finished(); keys_of_ && m != requests_.posted(); ++m) {
     requests_.Of(m).keys = keys_of_(requests_.Of(m).region);
@@ -290,9 +262,9 @@ void Stream::Replacing(bool replacing) {
 void Stream::Warn(const std::string& sentence) {
   const Turn turn(mutex_);
   outage_.On(Outage::Warned{sentence});
-  if (!circuit_) return;
+  if (!present_) return;
   RELAY_INFO("%s: %s", Peer().c_str(), sentence.c_str());
-  silence_.Warn(circuit_->name().epoch);
+  silence_.Warn(present_.epoch());
   handover_.Leave();
 }
 
@@ -318,7 +290,7 @@ void Stream::PeerGone(const std::string& sentence) {
 
 void Stream::GiveUp(Error error) {
   const Turn turn(mutex_);
-  if (!circuit_) Break(std::move(error));
+  if (!present_) Break(std::move(error));
 }
 
 // Somebody waits for what only the peer can give.
@@ -329,14 +301,14 @@ bool Stream::Waits() const {
 
 void Stream::Judge(TimePoint now) {
   Silence::Facts facts{.waiting = requests_.outstanding(), .answers = pings_.answers()};
-  if (circuit_) {
-    facts.circuit = circuit_->name().epoch;
-    facts.moved = circuit_->moved_bytes() + carrier_->moved();
+  if (present_) {
+    facts.circuit = present_.epoch();
+    facts.moved = present_.moved();
   }
   const Silence::Verdict verdict = silence_.Judge(now, facts);
   if (verdict.over) {
-    Break({ErrorCode::kRemote, 0, outage_.WhyOver(over_, options_.recover_timeout)});
-  } else if (verdict.ping && circuit_) {
+    Break({ErrorCode::kRemote, 0, outage_.WhyOver(present_.path(), options_.recover_timeout)});
+  } else if (verdict.ping && present_) {
     pings_.Ask();
     Drive(Socket::kRead);
   }

@@ -19,11 +19,11 @@
 #include "circuit/circuit.h"
 #include "relay/counters.h"
 #include "stream/attention.h"
-#include "stream/carrier.h"
 #include "stream/closing.h"
 #include "stream/handover.h"
 #include "stream/outage.h"
 #include "stream/pings.h"
+#include "stream/present_circuit.h"
 #include "stream/request.h"
 #include "stream/silence.h"
 #include "stream/turn.h"
@@ -104,8 +104,7 @@ class Stream : protected circuit::FrameSink {
 
   TurnMutex& mutex() { return mutex_; }
   Requests& requests() { return requests_; }
-  circuit::Circuit* circuit() { return circuit_.get(); }
-  Carrier* carrier() { return carrier_.get(); }
+  PresentCircuit& present() { return present_; }
   const StreamOptions& options() const { return options_; }
   Counters& counters() { return counters_; }
 
@@ -114,8 +113,8 @@ class Stream : protected circuit::FrameSink {
   enum class Socket : uint8_t { kLeave, kIfDue, kRead };
 
   Status OnFrame(const FrameHeader& header) final;
-  std::span<std::byte> PayloadSpace() final { return carrier_->Space(); }
-  void OnPayload(size_t bytes) final { carrier_->OnSpaceFilled(bytes); }
+  std::span<std::byte> PayloadSpace() final { return present_.carrier().Space(); }
+  void OnPayload(size_t bytes) final { present_.carrier().OnSpaceFilled(bytes); }
   Status OnFrameEnd() final;
 
   Status CheckOpen();
@@ -129,7 +128,6 @@ class Stream : protected circuit::FrameSink {
   void Lose(Error error);
   void Break(Error error);
   void Abort(Error error);
-  std::string AdviceFor(int err) const;
   std::string Peer() const;
   // What the service thread attends to.
   void PrepareSleep();
@@ -144,12 +142,9 @@ class Stream : protected circuit::FrameSink {
   bool recovers_ = false;
   Handover handover_;
 
-  std::unique_ptr<circuit::Circuit> circuit_;  // null: lost, or dropped at the end
-  std::unique_ptr<Carrier> carrier_;           // goes with it
-  std::string over_, near_link_;               // of the present circuit, or of the last: for sentences
-  FrameHeader frame_;                          // being received
+  PresentCircuit present_;
+  FrameHeader frame_;  // being received
   Pings pings_;
-
   Requests requests_;
   Closing closing_;
   Outage outage_;
