@@ -4,8 +4,9 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
+#include "circuit/frame_input.h"
+#include "circuit/frame_output.h"
 #include "relay/counters.h"
 #include "relay/frame.h"
 #include "relay/result.h"
@@ -24,8 +25,8 @@ class FrameSink {
   virtual std::span<std::byte> PayloadSpace() = 0;
   // So many bytes were written there.
   virtual void OnPayload(size_t bytes) = 0;
-  // The current frame has all its payload (at once for frames without).
-  virtual Status OnFrameEnd() = 0;
+  // The current frame, whose header it was, has all its payload (at once for frames without).
+  virtual Status OnFrameEnd(const FrameHeader& header) = 0;
 };
 
 class Circuit {
@@ -35,17 +36,17 @@ class Circuit {
 
   // Output ------------------------------------------------------------------------------------------------------
   // Raw bytes ahead of all frames: OPENED. Before anything else is queued.
-  void QueueSetup(std::span<const std::byte> bytes);
+  void QueueSetup(std::span<const std::byte> bytes) { output_.QueueSetup(bytes); }
   // False when no room is left; try again after Flush.
   [[nodiscard]] bool QueueControl(const FrameHeader& header);
   // One DATA frame at a time; `payload` stays the caller's until data_pending() is false.
-  bool data_pending() const { return data_size_ != 0; }
+  bool data_pending() const { return output_.data_pending(); }
   void StartData(const FrameHeader& header, const std::byte* payload);
   // DATA frames carry a checksum from now on; they are of kMaxChecksummedBytes at most.
-  void AddChecksums() { adds_checksums_ = true; }
+  void AddChecksums() { output_.AddChecksums(); }
   // kDone: everything is with the kernel. kAgain: wait for writable.
   Result<Progress> Flush();
-  bool wants_write() const { return data_pending() || control_begin_ != control_end_; }
+  bool wants_write() const { return !output_.empty(); }
   // After everything queued was flushed: the peer reads the end.
   void ShutdownSend() { hop_->ShutdownSend(); }
 
@@ -63,8 +64,6 @@ class Circuit {
   bool broken() const { return broken_; }
 
  private:
-  int Gather(iovec* pieces) const;
-  void Consume(size_t sent);
   Result<size_t> Fill(std::span<const iovec> pieces);
   Result<Progress> ReceiveHeader(FrameSink& sink);
   Result<Progress> ReceivePayload(FrameSink& sink);
@@ -75,21 +74,8 @@ class Circuit {
   CircuitName name_;
   std::string path_;
   Counters& counters_;
-
-  // Control frames, encoded, [begin, end). They never split a DATA frame.
-  std::vector<std::byte> control_;
-  size_t control_begin_ = 0, control_end_ = 0;
-  FrameBytes data_header_{};
-  const std::byte* data_payload_ = nullptr;
-  size_t data_size_ = 0, data_sent_ = 0;  // header and payload; size 0: no frame in progress
-  bool adds_checksums_ = false;
-
-  std::vector<std::byte> input_;  // read ahead, [begin, end)
-  size_t input_begin_ = 0, input_end_ = 0;
-  uint64_t payload_missing_ = 0;
-  bool in_payload_ = false;
-  bool verifies_ = false;            // the frame being received
-  uint32_t sum_ = 0, told_sum_ = 0;  // of what has come of it; what its header says of all of it
+  FrameOutput output_;
+  FrameInput input_;
   uint64_t moved_bytes_ = 0;
   bool broken_ = false;
   int receive_calls_ = 0;  // of this Receive

@@ -19,11 +19,11 @@ class Carrier {
   virtual Status OnPosted(Request&) { return {}; }
   // Queues what may go; true when a DATA frame was started.
   virtual bool Push(circuit::Circuit&) { return false; }
-  // DATA, CTS, ACK and RESUME. `pending`: the last DATA frame has not left whole.
+  // DATA, CTS and ACK. `pending`: the last DATA frame has not left whole.
   virtual Status OnFrame(const FrameHeader& header, bool pending) = 0;
-  // Of DATA.
-  virtual std::span<std::byte> Space() { return {}; }
-  virtual void OnSpaceFilled(size_t) {}
+  // The payload of DATA, and its end, as circuit::FrameSink has them.
+  virtual std::span<std::byte> PayloadSpace() { return {}; }
+  virtual void OnPayload(size_t) {}
   virtual Status OnFrameEnd(const FrameHeader&) { return {}; }
   // No byte comes over this circuit after it returns; what has come counts. An error: a device may go on writing.
   virtual Status Fence() { return {}; }

@@ -5,7 +5,7 @@
 namespace relay::stream {
 
 Status FrameReceiver::OnFrame(const FrameHeader& header, bool) {
-  return header.type == FrameType::kData ? inbox_.OnData(header) : Misplaced(header);
+  return header.type == FrameType::kData ? inbox_.OnFrame(header) : Misplaced(header);
 }
 
 // CTS for what is posted, in order, each with the acknowledgement; then the acknowledgement alone if it is news.

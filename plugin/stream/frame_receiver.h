@@ -16,9 +16,9 @@ class FrameReceiver final : public Carrier {
 
   bool Push(circuit::Circuit& circuit) override;
   Status OnFrame(const FrameHeader& header, bool pending) override;
-  std::span<std::byte> Space() override { return inbox_.Space(); }
-  void OnSpaceFilled(size_t bytes) override { inbox_.OnSpaceFilled(bytes); }
-  Status OnFrameEnd(const FrameHeader& header) override { return inbox_.OnDataEnd(header); }
+  std::span<std::byte> PayloadSpace() override { return inbox_.PayloadSpace(); }
+  void OnPayload(size_t bytes) override { inbox_.OnPayload(bytes); }
+  Status OnFrameEnd(const FrameHeader& header) override { return inbox_.OnFrameEnd(header); }
   Status Fence() override {
     inbox_.BreakOff();
     return {};

@@ -27,9 +27,9 @@ Status Inbox::CheckFits(uint64_t message) {
   return stream::CheckFits(receipts_.TotalOf(message), requests_.Of(message).size);
 }
 
-Status Inbox::OnData(const FrameHeader& header) {
+Status Inbox::OnFrame(const FrameHeader& header) {
   const bool begins = header.message == receipts_.held() && receipts_.received() == 0;
-  auto verdict = receipts_.OnData(header, requests_.posted(), eager_bytes_);
+  auto verdict = receipts_.OnFrame(header, requests_.posted(), eager_bytes_);
   if (!verdict) return tl::unexpected(std::move(verdict).error());
   target_left_ = header.length;
   if (*verdict == Receipts::Verdict::kDuplicate) {
@@ -46,12 +46,12 @@ Status Inbox::OnData(const FrameHeader& header) {
   return {};
 }
 
-std::span<std::byte> Inbox::Space() {
+std::span<std::byte> Inbox::PayloadSpace() {
   if (way_ == Way::kStraight) return {target_, target_left_};
   return std::span(bounce_).subspan(bounced_, std::min<uint64_t>(kBounceBytes - bounced_, target_left_));
 }
 
-void Inbox::OnSpaceFilled(size_t bytes) {
+void Inbox::OnPayload(size_t bytes) {
   target_left_ -= bytes;
   if (way_ == Way::kDrop) return;
   if (way_ == Way::kStraight) {
@@ -69,9 +69,9 @@ void Inbox::PlaceBounced() {
   bounced_ = 0;
 }
 
-Status Inbox::OnDataEnd(const FrameHeader& header) {
+Status Inbox::OnFrameEnd(const FrameHeader& header) {
   if (way_ == Way::kDrop) return {};
-  auto whole = receipts_.OnSegment(header);
+  auto whole = receipts_.OnFrameEnd(header);
   if (!whole) return tl::unexpected(std::move(whole).error());
   return *whole && header.message < requests_.posted() ? Complete(header.message) : Status{};
 }

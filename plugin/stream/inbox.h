@@ -19,11 +19,11 @@ class Inbox {
   const Receipts& receipts() const { return receipts_; }
 
   Status OnPosted(Request& request);
-  // A DATA frame: its header, room for its payload, its end.
-  Status OnData(const FrameHeader& header);
-  std::span<std::byte> Space();
-  void OnSpaceFilled(size_t bytes);
-  Status OnDataEnd(const FrameHeader& header);
+  // DATA frames, as circuit::FrameSink has them.
+  Status OnFrame(const FrameHeader& header);
+  std::span<std::byte> PayloadSpace();
+  void OnPayload(size_t bytes);
+  Status OnFrameEnd(const FrameHeader& header);
   // The rest of the frame will not come.
   void BreakOff();
   // A lane has placed the oldest message that was not held.

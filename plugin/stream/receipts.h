@@ -32,7 +32,7 @@ class Receipts {
   }
 
   // A DATA frame begins. `posted`: receives so far; `eager_bytes`: largest message that is taken before.
-  Result<Verdict> OnData(const FrameHeader& header, uint64_t posted, uint64_t eager_bytes) {
+  Result<Verdict> OnFrame(const FrameHeader& header, uint64_t posted, uint64_t eager_bytes) {
     if (header.message < held_) return Verdict::kDuplicate;
     if (header.message > held_) {
       return Fail(ErrorCode::kRemote, "DATA of message " + std::to_string(header.message) + " where " +
@@ -50,7 +50,7 @@ class Receipts {
   }
 
   // The frame that was to be taken is there, to its last byte. True: its message is whole by it.
-  Result<bool> OnSegment(const FrameHeader& header) {
+  Result<bool> OnFrameEnd(const FrameHeader& header) {
     part_.received += header.length;
     if ((header.flags & kPartEnd) == 0) return false;
     if (part_.received != part_.total) {

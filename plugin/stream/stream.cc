@@ -171,7 +171,6 @@ void Stream::Close() {
 }
 
 Status Stream::OnFrame(const FrameHeader& header) {
-  frame_ = header;
   present_.carrier().Heard();
   switch (header.type) {
     case FrameType::kClose:
@@ -186,8 +185,8 @@ Status Stream::OnFrame(const FrameHeader& header) {
   }
 }
 
-Status Stream::OnFrameEnd() {
-  return frame_.type == FrameType::kData ? present_.carrier().OnFrameEnd(frame_) : Status{};
+Status Stream::OnFrameEnd(const FrameHeader& header) {
+  return header.type == FrameType::kData ? present_.carrier().OnFrameEnd(header) : Status{};
 }
 
 // The peer is done with so many messages. News of the last of them may still be on its way through a device.

@@ -113,9 +113,9 @@ class Stream : protected circuit::FrameSink {
   enum class Socket : uint8_t { kLeave, kIfDue, kRead };
 
   Status OnFrame(const FrameHeader& header) final;
-  std::span<std::byte> PayloadSpace() final { return present_.carrier().Space(); }
-  void OnPayload(size_t bytes) final { present_.carrier().OnSpaceFilled(bytes); }
-  Status OnFrameEnd() final;
+  std::span<std::byte> PayloadSpace() final { return present_.carrier().PayloadSpace(); }
+  void OnPayload(size_t bytes) final { present_.carrier().OnPayload(bytes); }
+  Status OnFrameEnd(const FrameHeader& header) final;
 
   Status CheckOpen();
   void Drive(Socket socket);
@@ -143,7 +143,6 @@ class Stream : protected circuit::FrameSink {
   Handover handover_;
 
   PresentCircuit present_;
-  FrameHeader frame_;  // being received
   Pings pings_;
   Requests requests_;
   Closing closing_;

@@ -47,7 +47,7 @@ struct Collector final : FrameSink {
   void OnPayload(size_t n) override {
     payload.insert(payload.end(), space.begin(), space.begin() + static_cast<long>(n));
   }
-  Status OnFrameEnd() override {
+  Status OnFrameEnd(const FrameHeader&) override {
     payloads.push_back(payload);
     return {};
   }

@@ -244,14 +244,14 @@ class Model {
       --wire.landed;
       return TakeLane(s, f);
     }
-    auto verdict = s.receipts.OnData(f, s.posted_in, kEagerBytes);
+    auto verdict = s.receipts.OnFrame(f, s.posted_in, kEagerBytes);
     if (!verdict) return Judge(s, tl::unexpected<Error>(verdict.error()), "the receiver");
     if (*verdict == Receipts::Verdict::kDuplicate) {
       if (s.wrong.empty()) s.wrong = "message " + std::to_string(f.message) + " is sent to who holds it";
       return;
     }
     Place(s, f);
-    auto whole = s.receipts.OnSegment(f);
+    auto whole = s.receipts.OnFrameEnd(f);
     if (!whole) return Judge(s, tl::unexpected<Error>(whole.error()), "the receiver");
     if (*whole && f.message < s.posted_in) Complete(s);
   }
