@@ -27,10 +27,7 @@ programs: nccl all          ## what the tests over lab fabrics run
 	@cmake --preset $(PRESET) --log-level=WARNING && cmake --build $(BUILD) -j $(JOBS) --target lab_programs
 
 demo:                       ## NCCL's collectives over a chain of three nodes on this machine
-	@tools/deps.sh demo
-	@test/nccl/fetch.sh $(NCCL) 2.28.9
-	@$(MAKE) --no-print-directory all
-	@cmake --build $(BUILD) -j $(JOBS) --target nccl_perf && test/e2e/demo.sh $(BUILD)
+	@test/e2e/demo.sh $(PRESET) $(JOBS)
 
 check: nccl                 ## everything that decides whether a change may land, within 20 minutes on two cores
 	@test/check.sh $(BUILD)

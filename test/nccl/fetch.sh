@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # fetch.sh DIR [VERSION... | all]: obtains NCCL and the CUDA headers into DIR, from wheels pinned by version and hash. Needs python3 with
-# pip, no CUDA. Without a version: those that the tests run with. A second call finds everything there and uses no network.
+# pip, no CUDA. Without a version: those that the tests run with. A second call finds everything there and uses no network,
+# nor does one for another DIR that is told NCCL_WHEELS=DIR, which it then links to.
 #   DIR/nccl-VERSION/lib/libnccl.so.2 and include/nccl.h; DIR/nccl, a link to the version that programs are built for; DIR/cuda/include
 set -euo pipefail
 
@@ -52,6 +53,11 @@ obtain() {
   local folder=$1 requirements=$2
   shift 2
   if [ "$(cat "$dir/$folder/.pinned" 2>/dev/null)" = "$requirements" ]; then return; fi
+  if [ "$(cat "${NCCL_WHEELS:-}/$folder/.pinned" 2>/dev/null)" = "$requirements" ]; then
+    rm -rf "${dir:?}/$folder"
+    ln -s "$(cd "$NCCL_WHEELS/$folder" && pwd)" "$dir/$folder"
+    return
+  fi
   rm -rf "$work"
   mkdir -p "$work/whole"
   printf '%s\n' "$requirements" >"$work/requirements.txt"
