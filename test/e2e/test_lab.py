@@ -1,5 +1,6 @@
 """Fabrics as users build them, numbered in every way that a kernel takes, and the faults of the lab, with the real NCCL."""
 import json
+import os
 import re
 import subprocess
 import time
@@ -46,6 +47,27 @@ def carried(run, *ends):
 def idle(run, *ends):
     for end in ends:
         assert sent(run, *end.split("/")) < MIB // 16, (end, run.counters)
+
+
+# Places ------------------------------------------------------------------------------------------------------------
+
+CHROOT = """set -e
+mount -t tmpfs none $0
+root=$0$1
+for folder in bin dev etc home lib lib64 proc root run sbin sys tmp usr var $(echo $2 | cut -d/ -f2); do
+  if [ -e /$folder ] && mkdir -p $root/$folder; then mount --rbind /$folder $root/$folder; fi
+done
+echo yes > $root/only-here
+exec chroot $root sh -c "cd /usr/bin && exec $2 lab run chain:2 --agents none -- sh -c 'echo \\$(cat /only-here) \\$PWD \\$(ls /sys/class/net)'"
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its root")
+@pytest.mark.parametrize("below", ["", "/folder"], ids=["a mount of its own", "a folder of a mount"])
+def test_a_lab_in_a_chroot_sees_what_is_there(lab, tmp_path, below):
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", CHROOT, str(tmp_path), below, lab.binary], capture_output=True,
+                          text=True, timeout=60, stdin=subprocess.DEVNULL)
+    assert sorted(done.stdout.splitlines()) == ["A| yes /usr/bin ab ctl lo", "B| yes /usr/bin ba ctl lo"], done.stdout + done.stderr
 
 
 # Addresses ---------------------------------------------------------------------------------------------------------

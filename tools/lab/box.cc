@@ -6,11 +6,13 @@
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "lab/process.h"
 
@@ -31,10 +33,37 @@ Status MapUser(uid_t uid, gid_t gid) {
   return WriteFile("/proc/self/gid_map", fmt::format("0 {} 1", gid));
 }
 
-Status SettleIn() {
+// In a chroot "/" is not where the mount namespace begins, and whoever enters a node's namespace would come out of it.
+// So what "/" is here becomes the beginning, on the way over /proc, which is mounted afresh afterwards.
+Status BeginAt(const Fd& root) {
+  if (::fchdir(root.get()) != 0 || ::mount(".", "proc", nullptr, MS_BIND | MS_REC, nullptr) != 0 ||
+      ::chdir("proc") != 0 || ::syscall(SYS_pivot_root, ".", ".") != 0 || ::umount2(".", MNT_DETACH) != 0) {
+    return FailErrno(ErrorCode::kSystem, "make this chroot the root of the lab");
+  }
+  return {};
+}
+
+Status OwnMounts() {
+  std::error_code ignored;
+  const std::string here = std::filesystem::current_path(ignored);
+  const Fd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const Fd mounts(::open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
+  if (!root || !mounts || ::setns(mounts.get(), CLONE_NEWNS) != 0) {
+    return FailErrno(ErrorCode::kSystem, "enter the lab's mounts");
+  }
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
     return FailErrno(ErrorCode::kSystem, "make mounts private");
   }
+  struct stat wanted {
+  }, first{};
+  if (::fstat(root.get(), &wanted) != 0 || ::stat("/", &first) != 0) return FailErrno(ErrorCode::kSystem, "stat /");
+  if (wanted.st_dev != first.st_dev || wanted.st_ino != first.st_ino) RELAY_TRY(BeginAt(root));
+  if (::chdir(here.c_str()) != 0) return FailErrno(ErrorCode::kSystem, "chdir " + here);
+  return {};
+}
+
+Status SettleIn() {
+  RELAY_TRY(OwnMounts());
   if (::mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
     return FailErrno(ErrorCode::kSystem, "mount a fresh /proc (run as root, or where /proc is not masked)");
   }
