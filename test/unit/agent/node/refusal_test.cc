@@ -41,6 +41,28 @@ TEST(Refusal, WhereNothingAnswersItMayBeTheCable) {
             "`nccl-relay agent` runs there");
 }
 
+TEST(Refusal, WhyADialFailedDecidesTheCode) {
+  const auto pair = ChainOnLo(2), chain = ChainOnLo(3);
+  const auto code = [](const fabric::Fabric& fabric, int err) {
+    const auto refused =
+        RefuseUnanswered(NodeOf(fabric, 0), {OpenAlong(fabric, 0, fabric.nodes.size() - 1, 0), "", err});
+    EXPECT_FALSE(refused.final) << err << ": it may be another way soon";
+    return refused.code;
+  };
+  for (int err : {ENETDOWN, ENETUNREACH, ENODEV, EADDRNOTAVAIL}) EXPECT_EQ(code(pair, err), RefusedCode::kLinkDown);
+  for (int err : {EMFILE, ENFILE}) EXPECT_EQ(code(pair, err), RefusedCode::kLimit);
+  for (int err : {ETIMEDOUT, EHOSTUNREACH}) EXPECT_EQ(code(pair, err), RefusedCode::kNoAgent);
+  EXPECT_EQ(code(pair, ECONNREFUSED), RefusedCode::kNoListener) << "the destination's host says that nobody listens";
+  EXPECT_EQ(code(chain, ECONNREFUSED), RefusedCode::kNoAgent) << "a relay's host says so";
+}
+
+TEST(Refusal, TwoFabricsAreNotOneForAllTrying) {
+  const auto refused = RefuseDisagreement(NodeOf(ChainOnLo(2), 0), {101, "B", 7});
+  EXPECT_EQ(refused.code, RefusedCode::kAgreement);
+  EXPECT_TRUE(refused.final);
+  EXPECT_THAT(refused.sentence, HasSubstr("A and B hold different fabrics"));
+}
+
 TEST(Refusal, SilenceMayHaveAnotherCause) {
   auto chain = ChainOnLo(2);
   OpenMessage open = OpenAlong(chain, 0, 1, 0);

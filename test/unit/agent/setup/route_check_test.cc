@@ -23,6 +23,7 @@ TEST(RouteCheck, TakesWhatCameOverTheRightLinkAndRefusesAllElse) {
     return r ? r->code : RefusedCode{};
   };
   EXPECT_EQ(refused(b, open, from_c), RefusedCode::kForbidden);  // another link
+  EXPECT_TRUE(CheckRoute(b, open, from_c)->final);
   EXPECT_EQ(refused(b, open, {"eth0", *SocketAddress::Parse("192.0.2.9"), {}}),
             RefusedCode::kForbidden);                                           // another caller
   EXPECT_EQ(refused(NodeOf(chain, 2), open, from_a), RefusedCode::kForbidden);  // another node
@@ -43,6 +44,7 @@ TEST(RouteCheck, TakesWhatCameOverTheRightLinkAndRefusesAllElse) {
   EXPECT_EQ(refused(b, changed, from_a), RefusedCode::kForbidden);
   b.draining = true;
   EXPECT_EQ(refused(b, open, from_a), RefusedCode::kDraining);
+  EXPECT_FALSE(CheckRoute(b, open, from_a)->final);
 }
 
 TEST(RouteCheck, ADiscoveredFabricMayBeAMomentBehindTheSources) {
