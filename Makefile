@@ -72,7 +72,7 @@ soak: all test-deps                   ## random jobs and faults on a random fabr
 	@/usr/bin/python3 test/e2e/soak.py --build $(BUILD) --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1)
 
 mutants: programs           ## breaks the product on purpose: do the tests notice?
-	@test/mutation/run.py --e2e
+	@test/mutation/run.py
 
 arm64:                      ## the plugin, the tools and their tests, cross-built
 	@tools/deps_arm64.sh build/arm64-libraries && cmake --preset arm64 --log-level=WARNING && cmake --build build/arm64 -j $(JOBS)

@@ -1,138 +1,228 @@
 #!/usr/bin/env python3
 """Breaks the product on purpose and asks whether the tests notice.
 
-Each mutant is one replacement in a copy of the tree. It is caught when at least one named test fails; a mutant that
-lives is a hole in the tests, and this program then fails. usage: run.py [--only NAME] [--e2e]
+Each mutant (mutants.py) is one replacement in a copy of the tree, and names the tests that should catch it: only their
+programs are built, and each runs until its first failure. A mutant that they let live has the rest of these programs
+against it; one that lives on is a hole in the tests, and so is one whose place is gone.
+
+usage: run.py [--only TEXT] [--check] [--table FILE]
 """
 import argparse
+import fnmatch
+import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
+
+from mutants import MUTANTS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TREE, BUILD = ROOT / "build/mutation/tree", ROOT / "build/mutation/build"
+PROGRAM_SECONDS = 300
+E2E_TARGETS = ["nccl-net-relay", "nccl-relay"]
 
 
 @dataclass
-class Mutant:
-    name: str
-    file: str
-    old: str
-    new: str
+class Verdict:
+    mutant: object
+    caught: list = field(default_factory=list)
+    error: str = ""
+    seconds: float = 0
+    unnamed: bool = False  # caught, but not by the tests that it names
+
+    def word(self):
+        if self.error:
+            return "BROKEN"
+        if self.caught:
+            return "EXPLAINED BUT CAUGHT" if self.mutant.explained else "caught"
+        return "lives, explained" if self.mutant.explained else "LIVES"
+
+    def good(self):
+        return not self.error and bool(self.caught) != bool(self.mutant.explained)
+
+    def by(self):
+        names = ", ".join(self.caught) + (" (not named)" if self.unnamed else "")
+        return self.error or names or self.mutant.explained or "no test failed"
 
 
-MUTANTS = [
-    Mutant("the splice sends bytes back where they came from", "plugin/agent/relay/relayed_circuit.cc",
-           "splice(flow.pipe.read.get(), nullptr, flow.to, nullptr", "splice(flow.pipe.read.get(), nullptr, flow.from, nullptr"),
-    Mutant("the splice forgets what is left in the pipe", "plugin/agent/relay/relayed_circuit.cc",
-           "flow.held -= static_cast<size_t>(n);", "flow.held = 0;"),
-    Mutant("no acknowledgement is sent alone", "plugin/stream/frame_receiver.cc",
-           "if (acknowledged_ != placed &&", "if (acknowledged_ > placed &&"),
-    Mutant("a send is done when it is with the kernel", "plugin/stream/frame_receiver.cc",
-           "if (acknowledged_ != placed && circuit.QueueControl({.type = FrameType::kAck, .message = placed}))",
-           "if (circuit.QueueControl({.type = FrameType::kAck, .message = requests_.posted()}))"),
-    Mutant("what comes twice is placed twice", "plugin/stream/receipts.h",
-           "if (header.message < held_) return Verdict::kDuplicate;",
-           "if (header.message < held_) return Verdict::kTake;"),
-    Mutant("segments that come twice are placed twice", "plugin/stream/inbox.cc",
-           "if (*verdict == Receipts::Verdict::kDuplicate) {", "if (false) {"),
-    Mutant("the old lane is not fenced", "plugin/stream/lane_receiver.cc", "const Status fenced = lane().Fence();",
-           "const Status fenced;"),
-    Mutant("a fence leaves the queue pairs as they are", "plugin/transport/rdma/fence.cc",
-           "for (QueuePair* queue_pair : queue_pairs) queue_pair->Stop();", ""),
-    Mutant("a fence forgets what the old lane has brought", "plugin/transport/rdma/fence.cc",
-           "Keep(out, take(i, completions[j]));", "(void)take;"),
-    Mutant("RESUME is not believed", "plugin/stream/send_ledger.h", "done_ = sending_ = held;", "sending_ = done_;"),
-    Mutant("RESUME tells of one message more", "plugin/stream/receipts.h", ".message = held_, .offset",
-           ".message = held_ + 1, .offset"),
-    Mutant("nothing is replayed from its middle", "plugin/stream/send_ledger.h", "offset_ = resume.offset;", "offset_ = 0;"),
-    Mutant("a circuit that breaks is the end", "plugin/stream/stream.cc",
-           "if (!recovers_ || outage_.exhausted()) return false;", "if (recovers_) return false;"),
-    Mutant("a remnant owes nothing", "plugin/stream/recv_stream.h",
-           "bool OwesAnswer() const override { return true; }", "bool OwesAnswer() const override { return false; }"),
-    Mutant("DATA does not wait for its CTS", "plugin/stream/send_window.h",
-           "return HasCts(message) || IsEager(message, size);", "return message + size + 1 != 0;"),
-    Mutant("a relay takes the route one link too far", "plugin/agent/setup/incoming.cc", "++onward.hop;", "onward.hop += 2;"),
-    Mutant("a relay believes any source route", "plugin/agent/setup/route_check.cc",
-           "if (!IsPath(node, open)) return", "if (false && !IsPath(node, open)) return"),
-    Mutant("a hop may come from anywhere", "plugin/agent/setup/route_check.cc",
-           "if (!CameOver(node, hop, arrival)) {", "if (false && !CameOver(node, hop, arrival)) {"),
-    Mutant("any circuit's answer opens this one", "plugin/agent/setup/hop_dialer.cc",
-           "opened && opened->name == open_.name", "opened"),
-    Mutant("a token finds whoever registered first", "plugin/agent/clients/token_registry.cc",
-           "if (auto it = owners_.find(token); it != owners_.end()) return", "if (auto it = owners_.begin(); it != owners_.end()) return"),
-    Mutant("closing leaves no remnant", "plugin/stream/stream.cc", ".finished = closing_.closed() && !circuit_ && !lost",
-           ".finished = closing_.closed()"),
-    Mutant("deregMr takes no lock", "plugin/stream/stream.cc",
-           "void Stream::CancelRegion(const void* region) {\n  const Turn turn(mutex_);",
-           "void Stream::CancelRegion(const void* region) {"),
-    Mutant("deregMr leaves requests alone", "plugin/comm/comm.cc", "stream_->CancelRegion(region);", ""),
-    Mutant("flags may land before their data", "plugin/stream/inbox.cc",
-           "way_ = !eager && InOrder(request, header.total) ? Way::kBounce : Way::kStraight;", "way_ = Way::kStraight;"),
-]
+def run(command, cwd=TREE, seconds=1800):
+    """Status (None: too late) and output; whatever it has started ends with it."""
+    process = subprocess.Popen([str(c) for c in command], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               stdin=subprocess.DEVNULL, text=True, errors="replace", start_new_session=True)
+    try:
+        output, _ = process.communicate(timeout=seconds)
+        return process.returncode, output
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        return None, output
 
 
-def run(command, cwd, deadline=1200):
-    return subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace", timeout=deadline)
+def wanted(tests):
+    """[(program, filter)], [(file, keyword)] of the end-to-end tests."""
+    pairs = [test.split(":", 1) for test in tests.split()]
+    return [p for p in pairs if not p[0].startswith("e2e/")], [p for p in pairs if p[0].startswith("e2e/")]
 
 
-def failed_units(tree, build):
-    out = run(["ctest", "--test-dir", str(build), "-j2", "--timeout", "60", "-E", r"^(lab|nccl\.|unit_tools)"], tree).stdout
-    return re.findall(r"^\s*\d+ - (\S+) \((?:Failed|Timeout|SEGFAULT|Subprocess aborted|.*Exception.*)\)", out, re.M)
+def build(targets):
+    status, output = run(["cmake", "--build", BUILD, "-j", os.cpu_count(), "--target", *sorted(set(targets))])
+    return "" if status == 0 else "does not compile: " + "\n".join(output.splitlines()[-30:])
 
 
-def failed_e2e(tree, build):
-    chosen = "closing_edge or after_its_registration or (every_collective and chain and lan and Simple)"
-    tests = ["test/e2e/test_collectives.py", "test/e2e/test_guest.py", "-q", "-k", chosen, f"--build={build}"]
-    out = run(["/usr/bin/python3", "-m", "pytest", *tests], tree).stdout
-    return re.findall(r"^(?:FAILED|ERROR) \S+::(\S+)", out, re.M)
+def failures(program, tests):
+    """The first test that failed, died or never ended; none."""
+    status, output = run([BUILD / "test" / program, "--gtest_filter=" + tests, "--gtest_fail_fast", "--gtest_color=no"],
+                         seconds=PROGRAM_SECONDS)
+    if status == 0:
+        return []
+    failed = re.findall(r"^\[  FAILED  \] ([\w/]+\.[\w/]+)", output, re.M)
+    if failed:
+        return failed[:1]
+    running = (re.findall(r"^\[ RUN      \] (\S+)", output, re.M) or [program])[-1]
+    return [f"{running} ({'never ends' if status is None else f'signal {-status}' if status < 0 else f'exit {status}'})"]
 
 
-def try_mutant(tree, build, mutant, e2e):
-    path = tree / mutant.file
+def failures_e2e(file, keyword):
+    status, output = run(["/usr/bin/python3", "-m", "pytest", f"test/{file}", "-q", "-x", "-k", keyword,
+                          f"--build={BUILD}"])
+    if status == 5:
+        return [f"no test of {file} is meant by {keyword}"]
+    failed = re.findall(r"^(?:FAILED|ERROR) \S+::(\S+)", output, re.M)
+    return failed if failed or status == 0 else [f"{file} ends with {status}"]
+
+
+def first_failure(programs, e2e):
+    for program, tests in programs:
+        if failed := failures(program, tests):
+            return failed
+    for file, keyword in e2e:
+        if failed := failures_e2e(file, keyword):
+            return failed
+    return []
+
+
+def try_mutant(mutant):
+    verdict, start = Verdict(mutant), time.monotonic()
+    path = TREE / mutant.file
     text = path.read_text()
-    if text.count(mutant.old) != 1:
-        return None, [f"its place in {mutant.file} is gone: mend the mutant"]
     path.write_text(text.replace(mutant.old, mutant.new))
     try:
-        built = run(["cmake", "--build", str(build), "-j2"], tree)
-        if built.returncode != 0:
-            return None, ["it does not compile: " + built.stdout[-2000:]]
-        caught = failed_units(tree, build)
-        if e2e or not caught:
-            caught += failed_e2e(tree, build)
-        return bool(caught), caught
+        programs, e2e = wanted(mutant.tests)
+        verdict.error = build([p for p, _ in programs] + (E2E_TARGETS if e2e else []))
+        if not verdict.error:
+            verdict.caught = first_failure(programs, e2e)
+        if not verdict.error and not verdict.caught:
+            verdict.caught = first_failure([(p, "-" + tests) for p, tests in programs if tests != "*"], [])
+            verdict.unnamed = bool(verdict.caught)
     finally:
         path.write_text(text)
+    verdict.seconds = time.monotonic() - start
+    return verdict
+
+
+def misplaced(mutants):
+    """Mutants whose text is not there, or more than once; and names that come twice."""
+    out = []
+    for mutant in mutants:
+        path = ROOT / mutant.file
+        count = path.read_text().count(mutant.old) if path.exists() else 0
+        if count != 1:
+            out.append(f"{mutant.name}: its text stands {count} times in {mutant.file}: mend the mutant")
+    names = [mutant.name for mutant in MUTANTS]
+    return out + [f"{name}: two mutants have this name" for name in sorted({n for n in names if names.count(n) > 1})]
+
+
+def copy_tree():
+    """What git knows or would add, changed files only: what was built for an earlier run serves this one."""
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True,
+                            stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    here = {name for name in listed if (ROOT / name).is_file()}
+    for name in here:
+        source, target = ROOT / name, TREE / name
+        if target.exists() and target.read_bytes() == source.read_bytes():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+    for target in TREE.rglob("*"):
+        if target.is_file() and str(target.relative_to(TREE)) not in here:
+            target.unlink()
+
+
+def prepare(mutants):
+    """Builds all that is named, and runs it unbroken. What fails then."""
+    copy_tree()
+    status, output = run(["cmake", "-S", TREE, "-B", BUILD, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=None",
+                          "-DCMAKE_CXX_FLAGS=-O1 -w", "-DCMAKE_UNITY_BUILD=OFF"])
+    if status != 0:
+        return [output]
+    programs, e2e = [], []
+    for mutant in mutants:
+        more, more_e2e = wanted(mutant.tests)
+        programs += [tuple(p) for p in more]
+        e2e += [tuple(p) for p in more_e2e]
+    if error := build([p for p, _ in programs] + (E2E_TARGETS if e2e else [])):
+        return [error]
+    broken = []
+    for program in sorted({p for p, _ in programs}):
+        tests = sorted({t for p, t in programs if p == program})
+        whole = "*" if "*" in tests else ":".join(tests)
+        broken += failures(program, whole)
+        status, output = run([BUILD / "test" / program, "--gtest_list_tests"])
+        suites, names = "", []
+        for line in output.splitlines():
+            if not line.startswith(" "):
+                suites = line.split("#")[0].strip()
+            else:
+                names.append(suites + line.split("#")[0].strip())
+        broken += [f"no test of {program} is meant by {pattern}" for pattern in ":".join(tests).split(":")
+                   if not any(fnmatch.fnmatchcase(name, pattern) for name in names)]
+    for file, keyword in sorted(set(e2e)):
+        broken += failures_e2e(file, keyword)
+    return broken
+
+
+def table(verdicts, seconds):
+    lines = ["| mutant | file | verdict | by |", "|---|---|---|---|"]
+    for v in verdicts:
+        lines.append(f"| {v.mutant.name} | `{v.mutant.file}` | {v.word()} | {v.by().splitlines()[0]} |")
+    lines += ["", f"{len(verdicts)} mutants in {seconds / 60:.1f} minutes, "
+              f"{sum(not v.good() for v in verdicts)} to look at."]
+    return "\n".join(lines) + "\n"
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", help="part of a mutant's name")
-    parser.add_argument("--e2e", action="store_true", help="the real NCCL too, also where a unit test caught it")
+    parser.add_argument("--only", default="", help="part of a mutant's name or file")
+    parser.add_argument("--check", action="store_true", help="only whether each mutant's place is there")
+    parser.add_argument("--table", help="a file for the table of mutants and what caught each")
     args = parser.parse_args()
-    tree, build = ROOT / "build/mutation/tree", ROOT / "build/mutation/build"
-    shutil.rmtree(tree, ignore_errors=True)
-    tree.parent.mkdir(parents=True, exist_ok=True)
-    run(["git", "clone", "-q", str(ROOT), str(tree)], ROOT)
-    run(["cmake", "-S", str(tree), "-B", str(build), "-G", "Ninja", "-DCMAKE_CXX_FLAGS=-O1",
-         f"-DNCCL_WHEEL_DIR={ROOT / 'build/nccl'}"], tree)
-    run(["cmake", "--build", str(build), "-j2"], tree, 1800)
-    if healthy := failed_units(tree, build):
-        print("these fail without any mutant:", ", ".join(healthy))
+    mutants = [m for m in MUTANTS if args.only in m.name or args.only in m.file]
+    if bad := misplaced(mutants):
+        print("\n".join(bad))
         return 1
-    living = 0
-    for mutant in MUTANTS:
-        if args.only and args.only not in mutant.name:
-            continue
-        caught, by = try_mutant(tree, build, mutant, args.e2e)
-        living += not caught
-        print(f"{'caught' if caught else 'LIVES '}  {mutant.name}\n        {', '.join(by[:8]) or 'no test failed'}", flush=True)
-    print(f"{len(MUTANTS)} mutants, {living} live")
-    return living != 0
+    if args.check:
+        print(f"{len(mutants)} mutants have their place")
+        return 0
+    start = time.monotonic()
+    if broken := prepare(mutants):
+        print("without any mutant:", *broken, sep="\n  ")
+        return 1
+    print(f"{len(mutants)} mutants; built and unbroken after {time.monotonic() - start:.0f} s", flush=True)
+    verdicts = []
+    for mutant in sorted(mutants, key=lambda m: m.file):
+        verdicts.append(try_mutant(mutant))
+        v = verdicts[-1]
+        print(f"{v.word():8} {v.seconds:5.0f} s  {mutant.name}\n                  {v.by()}", flush=True)
+    report = table(verdicts, time.monotonic() - start)
+    if args.table:
+        pathlib.Path(args.table).write_text(report)
+    print(report.splitlines()[-1])
+    return 0 if all(v.good() for v in verdicts) else 1
 
 
 if __name__ == "__main__":
