@@ -5,10 +5,10 @@
 #include <algorithm>
 
 #include "fabric/link_facts.h"
-#include "view/kind.h"
+#include "view/fabric_shape.h"
+#include "view/link_kind.h"
 #include "view/quantity.h"
 #include "view/segments.h"
-#include "view/shape.h"
 
 namespace relay::view {
 namespace {
@@ -46,7 +46,7 @@ class Drawer {
   std::string Draw() {
     const Order order = OrderOf(WithoutSegments(condensed_));
     std::string out = Title(order.shape) + "\n\n";
-    if (order.shape == Shape::kOther) {
+    if (order.shape == FabricShape::kOther) {
       out += DrawLists(order.nodes);
     } else {
       out += DrawLine(order);
@@ -55,11 +55,11 @@ class Drawer {
   }
 
  private:
-  std::string Title(Shape shape) const {
+  std::string Title(FabricShape shape) const {
     std::string out = fabric_.name.empty() ? "fabric" : "fabric " + fabric_.name;
     out += ": " + CountText(condensed_.real_nodes, "node") + ", " + CountText(links_, "link");
-    if (condensed_.real_nodes > 1 && shape == Shape::kChain) out += ", a chain";
-    if (shape == Shape::kRing) out += ", a ring";
+    if (condensed_.real_nodes > 1 && shape == FabricShape::kChain) out += ", a chain";
+    if (shape == FabricShape::kRing) out += ", a ring";
     return out;
   }
 
@@ -134,7 +134,7 @@ class Drawer {
   }
 
   std::string DrawLine(const Order& order) {
-    const bool ring = order.shape == Shape::kRing;
+    const bool ring = order.shape == FabricShape::kRing;
     std::vector<Step> steps;
     for (size_t i = 0; i + 1 < order.nodes.size(); ++i) steps.push_back(StepOf(order.nodes[i], order.nodes[i + 1]));
     Step home{order.nodes.back(), order.nodes.front(), {}};

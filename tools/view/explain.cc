@@ -7,7 +7,7 @@
 #include <set>
 #include <tuple>
 
-#include "view/kind.h"
+#include "view/link_kind.h"
 #include "view/quantity.h"
 
 namespace relay::view {

@@ -6,7 +6,7 @@
 #include "fabric/spelling.h"
 #include "view/explain.h"
 #include "view/json.h"
-#include "view/kind.h"
+#include "view/link_kind.h"
 #include "view/quantity.h"
 
 namespace relay::view {

@@ -6,8 +6,8 @@
 #include "view/drawing.h"
 #include "view/explain.h"
 #include "view/json.h"
-#include "view/kind.h"
-#include "view/sight.h"
+#include "view/link_kind.h"
+#include "view/questions.h"
 #include "view/svg.h"
 
 namespace relay::tools {

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <queue>
 
-#include "view/shape.h"
+#include "view/fabric_shape.h"
 
 namespace relay::view {
 namespace {
@@ -216,14 +216,15 @@ bool AlmostFull(const Fabric& fabric) {
 }
 
 // Segments beside nodes that stand in a line or a circle already.
-void PlaceSegments(const Condensed& condensed, Shape shape, std::vector<Point>& at) {
+void PlaceSegments(const Condensed& condensed, FabricShape shape, std::vector<Point>& at) {
   const Extent extent = ExtentOf(at);
   const double middle = extent.width / 2;
   size_t placed = 0;
   while (at.size() < condensed.fabric.nodes.size()) {
     const double shift = static_cast<double>(placed++);
     // A circle is around 0, a line begins there.
-    at.push_back(shape == Shape::kRing ? Point{0, 0.6 * shift} : Point{middle + 0.25 + shift, extent.height + 1.3});
+    at.push_back(shape == FabricShape::kRing ? Point{0, 0.6 * shift}
+                                             : Point{middle + 0.25 + shift, extent.height + 1.3});
   }
 }
 
@@ -234,9 +235,9 @@ std::vector<Point> LayOut(const Condensed& condensed) {
   const Order order = OrderOf(WithoutSegments(condensed));
   if (order.nodes.empty()) return {};
   std::vector<Point> out;
-  if (order.shape == Shape::kChain) {
+  if (order.shape == FabricShape::kChain) {
     out = InRows(order.nodes, std::min(order.nodes.size(), kRow));
-  } else if (order.shape == Shape::kRing || AlmostFull(fabric)) {
+  } else if (order.shape == FabricShape::kRing || AlmostFull(fabric)) {
     out = InCircle(order.nodes);
   }
   if (!out.empty()) {

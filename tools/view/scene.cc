@@ -7,7 +7,7 @@
 #include <cmath>
 #include <map>
 
-#include "view/kind.h"
+#include "view/link_kind.h"
 #include "view/quantity.h"
 
 namespace relay::view {

@@ -2,7 +2,7 @@
 #include <cstdio>
 
 #include "view/commands.h"
-#include "view/sight.h"
+#include "view/questions.h"
 #include "view/status_text.h"
 
 namespace relay::tools {

@@ -6,7 +6,7 @@
 #include <numbers>
 #include <string_view>
 
-#include "view/kind.h"
+#include "view/link_kind.h"
 #include "view/quantity.h"
 #include "view/scene.h"
 

@@ -6,7 +6,7 @@
 
 #include "view/commands.h"
 #include "view/glyphs.h"
-#include "view/sight.h"
+#include "view/questions.h"
 #include "view/terminal.h"
 #include "view/top_frame.h"
 

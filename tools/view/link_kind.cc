@@ -1,4 +1,4 @@
-#include "view/kind.h"
+#include "view/link_kind.h"
 
 #include "fabric/link_facts.h"
 

@@ -7,10 +7,10 @@
 
 namespace relay::view {
 
-enum class Shape : uint8_t { kChain, kRing, kOther };
+enum class FabricShape : uint8_t { kChain, kRing, kOther };
 
 struct Order {
-  Shape shape = Shape::kOther;
+  FabricShape shape = FabricShape::kOther;
   std::vector<size_t> nodes;  // a chain from one end to the other, a ring around; otherwise by name
 };
 

@@ -1,4 +1,4 @@
-#include "view/sight.h"
+#include "view/questions.h"
 
 #include "view/json.h"
 

@@ -1,4 +1,4 @@
-// What the agent of this node sees, as values: asked over its control socket.
+// The questions of these tools to the agent of this node, over its control socket, and its answers as values.
 #pragma once
 #include <string>
 #include <vector>

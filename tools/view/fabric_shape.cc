@@ -1,4 +1,4 @@
-#include "view/shape.h"
+#include "view/fabric_shape.h"
 
 #include <algorithm>
 #include <numeric>
@@ -51,8 +51,8 @@ std::vector<size_t> ByName(const fabric::Fabric& fabric) {
 
 Order OrderOf(const fabric::Fabric& fabric) {
   const std::vector<size_t> by_name = ByName(fabric);
-  if (by_name.empty()) return {Shape::kOther, {}};
-  if (by_name.size() == 1) return {Shape::kChain, by_name};
+  if (by_name.empty()) return {FabricShape::kOther, {}};
+  if (by_name.size() == 1) return {FabricShape::kChain, by_name};
   for (LastResort last_resort : {LastResort::kWithout, LastResort::kWith}) {
     const Neighbours neighbours = NeighboursOf(fabric, last_resort);
     const auto degree = [&](size_t node) { return neighbours[node].size(); };
@@ -65,9 +65,9 @@ Order OrderOf(const fabric::Fabric& fabric) {
                           [&](size_t a, size_t b) { return fabric.nodes[a].name < fabric.nodes[b].name; });
     std::vector<size_t> walked = Walk(neighbours, first, second);
     if (walked.size() != by_name.size()) continue;  // several pieces
-    return {end != by_name.end() ? Shape::kChain : Shape::kRing, std::move(walked)};
+    return {end != by_name.end() ? FabricShape::kChain : FabricShape::kRing, std::move(walked)};
   }
-  return {Shape::kOther, by_name};
+  return {FabricShape::kOther, by_name};
 }
 
 std::vector<size_t> LinksBetween(const fabric::Fabric& fabric, size_t a, size_t b) {
