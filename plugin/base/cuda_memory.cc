@@ -10,7 +10,7 @@
 namespace relay {
 namespace {
 
-// Of the driver's interface, cuda.h.
+// The driver's interface, cuda.h, gives these numbers.
 constexpr int kDmaBufSupported = 124;  // CU_DEVICE_ATTRIBUTE_DMA_BUF_SUPPORTED
 constexpr int kDmaBufHandle = 1;       // CU_MEM_RANGE_HANDLE_TYPE_DMA_BUF_FD
 constexpr size_t kPage = size_t{2} << 20;

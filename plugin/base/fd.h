@@ -29,7 +29,7 @@ class Fd {
 
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
-  // To another Fd; it stays on record.
+  // Gives the descriptor to another Fd; it stays on record.
   int release() { return std::exchange(fd_, -1); }
   void reset() {
     fork_guard::Close(fd_);

@@ -25,7 +25,7 @@ class SocketAddress {
   int family() const { return storage_.ss_family; }
   // The address alone, in network order: 4 or 16 bytes, none when empty. Points into this.
   std::span<const std::byte> HostBytes() const;
-  // Of 4 or 16 such bytes; empty for any other number.
+  // Takes 4 or 16 such bytes; any other number makes an empty address.
   static SocketAddress FromHostBytes(std::span<const std::byte> bytes);
   uint16_t port() const;
   SocketAddress WithPort(uint16_t port) const;

@@ -44,7 +44,7 @@ class Drawing {
     return at == records_.end() || (*at)->node != node ? kNowhere : static_cast<size_t>(at - records_.begin());
   }
 
-  // Of the links that both ends claim; a common wire before a routed link between the same two ports.
+  // Takes the links that both ends claim, and a common wire before a routed link between the same two ports.
   std::vector<Link> Links() const {
     std::vector<Claim> claims;
     for (size_t i = 0; i < records_.size(); ++i) {

@@ -19,14 +19,14 @@ constexpr int kMostDuels = 4;
 // A summary that asks for another is not repeated before this long.
 constexpr Duration kAnswerPatience = std::chrono::seconds(1);
 
-// Of what a node says, not of the edition in which it says so: refreshes on their way through a large fabric make no
+// What a node says counts, not the edition in which it says so: refreshes on their way through a large fabric make no
 // two digests differ.
 uint64_t Term(NodeId node, const SealedRecord& sealed) {
   const auto content = ContentOf(sealed.bytes);
   return Mix(node ^ Mix(HashBytes({reinterpret_cast<const char*>(content.data()), content.size()})));
 }
 
-// Of one record in a Records message: lengths, proof, age.
+// What a Records message has around each record: lengths, proof, age.
 constexpr size_t kFramingBytes = 8 + sizeof(Mac);
 
 // An edition that a decoder takes, above this one, and where that can be above all of its incarnation.

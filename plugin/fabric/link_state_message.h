@@ -49,7 +49,7 @@ std::vector<std::byte> EncodeLinkState(const LinkStateMessage& message);
 // Refuses what is out of bounds, summaries that are not in order, and bytes left over. The records in it are not looked
 // into: their seals come first.
 Result<LinkStateMessage> DecodeLinkState(std::span<const std::byte> bytes);
-// Of one encoded message; senders split.
+// One encoded message is no longer; senders split.
 inline constexpr size_t kMaxLinkStateBytes = size_t{1} << 20;
 
 }  // namespace relay::fabric

@@ -47,7 +47,7 @@ inline constexpr size_t kMaxPorts = 64;
 inline constexpr size_t kMaxPortAddresses = 16;
 inline constexpr size_t kMaxNeighbours = 1024;
 inline constexpr size_t kMaxRecordBytes = size_t{256} * 1024;
-// Of incarnation and sequence: nanoseconds since 1970 stay below it for a century, and no sum of two overflows.
+// Incarnation and sequence stay below it: nanoseconds since 1970 do so for a century, and no sum of two overflows.
 inline constexpr uint64_t kMaxEdition = uint64_t{1} << 62;
 
 // The same without what the bounds do not allow: ports whose names are none or given before, addresses that are
@@ -56,7 +56,7 @@ inline constexpr uint64_t kMaxEdition = uint64_t{1} << 62;
 // What every DecodeRecord accepts; the edition and the node are the caller's.
 Record WithinBounds(Record record);
 
-// Of a record within the bounds.
+// The record is within the bounds.
 std::vector<std::byte> EncodeRecord(const Record& record);
 // Refuses what is out of the bounds above, names that are none, neighbours of a port that the record does not have,
 // neighbours of the node itself, and bytes left over.

@@ -42,7 +42,7 @@ struct RankFacts {
   size_t local = 0, local_world = 1;
 };
 
-// For every command in the node, the agent's included.
+// Every command in the node gets it, the agent included.
 void DescribeNode(Environment& environment, Control control, const NodeFacts& node);
 void DescribeMaster(Environment& environment, std::string_view master_address);
 void DescribeRank(Environment& environment, const RankFacts& rank);

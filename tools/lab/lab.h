@@ -48,7 +48,7 @@ AgentStart AgentOf(const Lab& lab, const Network& network, size_t node);
 // Says what went wrong; returns kLabFailed.
 int Complain(const Error& error);
 
-// For a command in the node, without RANK and the like.
+// What a command in the node gets, without RANK and the like.
 Environment NodeEnvironment(const Lab& lab, size_t node);
 
 }  // namespace relay::lab

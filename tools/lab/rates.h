@@ -20,7 +20,7 @@ class Rates {
  public:
   static Result<Rates> Parse(std::span<const std::string> texts);
 
-  // Of all links; 0: unshaped.
+  // What all links have; 0: unshaped.
   uint32_t common_mbit() const { return common_mbit_; }
   // A port is as fast as what it sends, a link as its slower direction.
   Status Declare(fabric::Fabric& fabric) const;

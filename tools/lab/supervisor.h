@@ -77,7 +77,7 @@ class Supervisor {
   bool ending_ = false;
 };
 
-// For this process's standard output or error, whole. Bytes that nobody reads any more are dropped.
+// Writes the text whole to this process's standard output or error. Bytes that nobody reads any more are dropped.
 void WriteOut(int fd, std::string_view text);
 
 // Ends every other process of the box: first politely, then not. Returns when none is left.

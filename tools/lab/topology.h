@@ -19,7 +19,7 @@ struct Topology {
   std::vector<Cable> cables;
 };
 
-// For help and complaints.
+// What help and complaints say.
 inline constexpr char kShapes[] = "chain:N ring:N star:N grid:RxC full:N random:N[:LINKS[:SEED]]";
 
 inline constexpr size_t kMaxNodes = 250;  // the control network is a /24

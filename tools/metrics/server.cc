@@ -39,7 +39,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Start() {
     parser_.header_limit(kMostHeader);
     parser_.body_limit(0);
-    // For the whole request, however slowly it trickles in.
+    // The whole request has so much time, however slowly it trickles in.
     stream_.expires_after(kWholeRequest);
     http::async_read(stream_, buffer_, parser_,
                      [self = shared_from_this()](beast::error_code error, size_t) { self->Read(error); });

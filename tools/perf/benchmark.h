@@ -9,7 +9,7 @@ namespace relay::perf {
 // Every size: timed, verified, one row each. False: some result was wrong.
 Result<bool> RunBenchmark(const CommunicatorFacts& facts, const std::string& plugin_file);
 
-// For so many seconds, over all sizes again and again: fresh data, one repetition, every result verified; each in a
+// Runs for so many seconds over all sizes again and again: fresh data, one repetition, every result verified; each in a
 // communicator of its own if wanted. False: some result was wrong.
 Result<bool> RunForSeconds(const CommunicatorFacts& facts, const std::string& plugin_file);
 

@@ -29,8 +29,8 @@ struct Launch {
 
 class Block {
  public:
-  // Of `connections`, those of this channel. They outlive the block. `meanwhile`: what else this thread does in every
-  // pass; empty: nothing, and it yields when nothing moves.
+  // Uses those of `connections` that are of this channel; they outlive the block. `meanwhile`: what else this thread
+  // does in every pass; empty: nothing, and it yields when nothing moves.
   Block(int channel, const std::vector<std::unique_ptr<Connection>>& connections, int ranks, Latch& latch,
         std::function<void()> meanwhile = {});
   // The latch is raised: ends in the next pass.

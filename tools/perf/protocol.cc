@@ -10,7 +10,7 @@ constexpr size_t kLineWords = 16;                       // of LL128, 8 bytes eac
 constexpr size_t kLineFloats = 2 * (kLineWords - 1);    // the last word is the flag
 constexpr size_t kLlLineFloats = 2, kLlLineBytes = 16;  // NCCL writes two words at a time
 
-// Of a word that others may write at the same time: std::atomic_ref, but for memory that is only read here.
+// Reads a word that others may write at the same time, as std::atomic_ref does; that one takes no memory that is const.
 uint64_t Load(const std::byte* word, int order) {
   return __atomic_load_n(reinterpret_cast<const uint64_t*>(word), order);
 }

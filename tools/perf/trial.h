@@ -15,7 +15,7 @@ class Trial {
 
   const Collective& collective() const { return *collective_; }
   const Algorithm& algorithm() const { return *algorithm_; }
-  // For connections: every peer that any size may use, by channel.
+  // Connections are made from these: every peer that any size may use, by channel.
   std::vector<Steps> AllSteps() const;
 
   // From here on all is about calls of `bytes`, rounded down to whole elements of all blocks.

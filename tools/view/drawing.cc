@@ -23,7 +23,7 @@ struct Set {
 constexpr Set kUnicodeSet = {"│", "┆", "╭> ", "╰──╯", "│  ", "↓", "↑", "→", "←"};
 constexpr Set kAsciiSet = {"|", ":", ",> ", "'--'", "|  ", "v", "^", "->", "<-"};
 
-// Of one link, as seen from one of its ends.
+// One link, as seen from one of its ends.
 struct Row {
   std::string ports, speed, onward, back, notes;
   bool last_resort = false;

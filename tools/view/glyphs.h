@@ -21,7 +21,7 @@ inline Glyphs GlyphsHere() {
   return Glyphs::kAscii;
 }
 
-// Of UTF-8 text: how many characters a terminal shows.
+// How many characters a terminal shows of UTF-8 text.
 inline size_t Width(const std::string& text) {
   return static_cast<size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));

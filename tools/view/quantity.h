@@ -7,7 +7,7 @@ namespace relay::view {
 
 // "940 Mbit/s", "9.41 Gbit/s", "0": three digits, powers of 1000.
 std::string RateText(double bits_s);
-// Of a link or port: "1 Gbit/s", "2.5 Gbit/s"; 0: "unknown speed".
+// How fast a link or port is: "1 Gbit/s", "2.5 Gbit/s"; 0: "unknown speed".
 std::string SpeedText(uint32_t mbit);
 // "17 B", "1.18 GB".
 std::string BytesText(uint64_t bytes);

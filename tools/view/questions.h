@@ -13,7 +13,7 @@ Result<fabric::Fabric> AskFabric(tools::AgentLine& line);
 Result<NodeReading> AskFlows(tools::AgentLine& line);
 // This node's ports that could be rdma but are not: "ab: mlx5_0 port 1 is behind it, but ...".
 Result<std::vector<std::string>> AskTcpPorts(tools::AgentLine& line);
-// Of every node whose agent can be asked; of this one alone where agents cannot ask each other.
+// Asks every node whose agent can be asked; this one alone where agents cannot ask each other.
 Result<std::vector<NodeReading>> AskSurvey(tools::AgentLine& line);
 
 }  // namespace relay::view

@@ -16,7 +16,7 @@ namespace {
 using fabric::Fabric;
 using fabric::Link;
 
-// Of one link's length across and upright: labels are wider than high.
+// One link is so long across and upright: labels are wider than high.
 constexpr double kAcross = 330, kUpright = 180;
 constexpr double kMargin = 30, kGap = 3;
 constexpr double kTwinGap = 56;  // between curves of links of the same two nodes

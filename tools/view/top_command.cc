@@ -42,7 +42,7 @@ class Watch {
     RELAY_TRY(now);
     view_.self = now->name;
     view_.fabric = std::move(*fabric);
-    // Of another agent's clock and counters nothing can be told.
+    // Another agent's clock and counters tell nothing beside these.
     const bool same = before_ && before_->node == now->node && before_->monotonic_ns < now->monotonic_ns;
     view_.rates = view::RatesBetween(same ? &*before_ : nullptr, *now);
     before_ = std::move(*now);

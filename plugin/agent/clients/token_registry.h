@@ -21,7 +21,7 @@ class TokenRegistry {
   };
   using WaitId = uint64_t;
 
-  // Of one owner.
+  // One owner registers no more.
   static constexpr size_t kMostOfOne = 65536;
 
   // Calls whoever waits for this token. False: this owner has as many as one may, and does not have this one.

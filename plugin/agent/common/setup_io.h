@@ -34,7 +34,7 @@ class SetupWriter {
   size_t sent_ = 0;
 };
 
-// For what is said on a socket that has carried little so far: its buffer takes it whole or it is broken.
+// Serves a socket that has carried little so far: its buffer takes the bytes whole, or it is broken.
 bool WriteWhole(int fd, std::span<const std::byte> bytes);
 // The last words before the socket is closed: they arrive, whatever the other side has sent unread.
 void SayLastWords(int fd, std::span<const std::byte> bytes);

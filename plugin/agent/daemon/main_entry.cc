@@ -188,7 +188,7 @@ Status Serve(const Arguments& arguments, const StartMetrics& start_metrics, Stat
 
   std::optional<ControlSocket::Taken> taken;
   auto socket = ControlSocket::Bind(NamesToServe(knobs, arguments.auto_started), taken, settings->users);
-  // Of several agents that plugins start at once, one wins and serves them all.
+  // Where plugins start several agents at once, one wins and serves them all.
   if (!socket && taken && arguments.auto_started) return {};
   RELAY_TRY(socket);
   const std::vector<std::string> names = socket->names();

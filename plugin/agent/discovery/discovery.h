@@ -54,7 +54,7 @@ class Discovery {
   // Addresses of this node that a peer beyond routers may try: those of its ports.
   virtual std::vector<SocketAddress> Reachable() const = 0;
   virtual const HelloCounts& counts() const = 0;
-  // For sentences and status: "ab: heard B/ba, 2 hellos/s"; refused interfaces with the reason.
+  // What sentences and the status say: "ab: heard B/ba, 2 hellos/s"; refused interfaces with the reason.
   virtual std::string Describe() const = 0;
 };
 

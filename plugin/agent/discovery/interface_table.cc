@@ -11,7 +11,7 @@
 namespace relay::agent {
 namespace {
 
-// Of <linux/if.h>, which cannot stand beside <net/if.h>: the driver has a carrier.
+// IFF_LOWER_UP, the driver has a carrier: <linux/if.h>, which declares it, cannot stand beside <net/if.h>.
 constexpr unsigned kLowerUp = 1U << 16;
 
 // "bridge", "bond": what has this interface. Empty: nobody.

@@ -45,7 +45,7 @@ class RoutedAdjacencies {
   static constexpr Duration kProbeFor = std::chrono::seconds(60);
   static constexpr Duration kListedPeriod = std::chrono::seconds(5);
   static constexpr size_t kMostPeers = 1024, kMostCallers = 256;
-  // Of answers to callers that this node does not ask itself, without a key.
+  // Without a key, callers that this node does not ask itself get no more answers than these.
   static constexpr double kStrangersAtOnce = 40, kStrangersPerSecond = 20;
 
   RoutedAdjacencies(WireAdjacencies::Self self, Hooks hooks, HelloCounts& counts);

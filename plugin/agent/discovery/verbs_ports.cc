@@ -36,7 +36,7 @@ std::string LineOf(const std::string& file) {
   return std::string(line.substr(0, line.find('\n')));
 }
 
-// Of "4: ACTIVE" the word.
+// Takes the word out of "4: ACTIVE".
 std::string WordOf(const std::string& file) {
   const std::string line = LineOf(file);
   const size_t colon = line.find(": ");
@@ -64,7 +64,7 @@ std::optional<T> Number(std::string_view text) {
   return value;
 }
 
-// Of "100 Gb/sec (4X EDR)".
+// Reads "100 Gb/sec (4X EDR)", in Mbit/s; 0: it is no rate.
 uint32_t RateOf(const std::string& line) {
   double gbit = 0;
   const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), gbit);

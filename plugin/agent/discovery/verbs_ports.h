@@ -33,8 +33,8 @@ struct PortVerbs {
   std::string why_not;            // there is one, but it is not used: a sentence. Empty: there is none, or it is used
   bool doubtful = false;          // why_not may speak of another network namespace's interface of the same name
   uint32_t speed_mbit = 0;        // of an InfiniBand port; 0: ask the interface
-  // For NCCL's topology, of a device that is hardware: the PCI function's folder in sysfs, and what the ports and
-  // functions of one NIC have in common. Both empty: no PCI device (soft-RoCE).
+  // NCCL's topology needs, where the device is hardware, the PCI function's folder in sysfs, and what the ports and
+  // functions of one NIC have in common. Both are empty where it is no PCI device (soft-RoCE).
   std::string pci_path, nic;
 
   // "mlx5_0 port 1 (RoCE)"; empty without one.

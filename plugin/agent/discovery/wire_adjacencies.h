@@ -27,7 +27,7 @@ class WireAdjacencies {
   };
   // Called from the methods below; must not call back into them.
   struct Hooks {
-    // To everyone on that port's wire, over every family that it has. The sequence is the sender's to fill in.
+    // Sends to everyone on that port's wire, over every family that it has, and fills in the sequence.
     std::function<void(const std::string& port, const Hello&)> send;
     std::function<void(const Adjacent&)> found;
     std::function<void(const Adjacent&, const Loss&)> lost;

@@ -37,7 +37,7 @@ size_t PlaceOf(const std::vector<std::string_view>& words, const FlowTable::Open
   for (size_t i = 2; i + 1 < words.size(); i += 2) {
     if (PortOfLink(words[i - 1], SideOfLink::kSecond) == port) return i;
   }
-  // Of a path of two links there is only one middle.
+  // A path of two links has only one middle.
   return words.size() == 5 ? 2 : words.size();
 }
 

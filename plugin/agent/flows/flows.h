@@ -33,8 +33,8 @@ class Flows {
   // `path` is fabric::PathText's. A path to oneself has no TCP socket and is not kept.
   void Opened(const CircuitName& name, FlowRole role, const std::string& path, std::initializer_list<int> sockets);
 
-  // For the question "flows": one JSON object, see docs/operating.md. Circuits are told busiest first while they fit
-  // into most_bytes (a few hundred bytes each); "circuits_total" counts them all.
+  // Answers the question "flows" with one JSON object, see docs/operating.md. Circuits are told busiest first while
+  // they fit into most_bytes (a few hundred bytes each); "circuits_total" counts them all.
   std::string Json(const Whose& whose, size_t most_bytes) const;
 
   // How many circuits have this role here, after asking the kernel.

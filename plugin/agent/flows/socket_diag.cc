@@ -15,7 +15,7 @@
 namespace relay::agent {
 namespace {
 
-// Of include/net/tcp_states.h, which is no interface header.
+// The kernel declares these in include/net/tcp_states.h, which is no interface header.
 constexpr uint8_t kClose = 7, kListen = 10;
 
 struct SocketQuestion {

@@ -16,10 +16,10 @@ namespace {
 constexpr Duration kPingPause = std::chrono::seconds(2);
 // More than the largest table and the longest survey that honest neighbours make each other send at once.
 constexpr size_t kMostQueued = size_t{64} << 20;
-// Of one turn of the loop: others wait.
+// One turn of the loop reads no more: others wait.
 constexpr size_t kBytesPerTurn = size_t{512} << 10;
 
-// Of the last system call on the socket.
+// `err`: what the last system call on the socket failed with.
 Loss HowItBroke(int err) {
   // With bytes of ours unread, the end of the other agent comes as an error.
   if (err == ECONNRESET || err == EPIPE) return {Loss::Cause::kEnded, "its agent has hung up", {}};

@@ -7,7 +7,7 @@
 namespace relay::agent {
 namespace {
 
-// Of an honest fabric, a handful is under way at a time.
+// An honest fabric has a handful under way at a time.
 constexpr size_t kMostSurveys = 64;
 constexpr size_t kMostNodes = 1024;
 constexpr Duration kSurveyRemembered = std::chrono::seconds(10);

@@ -22,7 +22,7 @@
 
 namespace relay::agent {
 
-// Of a whole greeting and the message after it, however its bytes trickle.
+// A whole greeting and the message after it may take so long, however its bytes trickle.
 inline constexpr Duration kGreetingPatience = std::chrono::seconds(5);
 
 // Who speaks, as it says itself: proven only when the handshake is.
@@ -63,7 +63,7 @@ class DialerHandshake {
   HandshakeStep Receive(SetupType type, std::span<const std::byte> body);
   // The message is sent; what comes from now on answers it.
   bool done() const { return state_ == State::kDone; }
-  // Of this call alone: seals what follows. Null when there is no key.
+  // The secret of this call alone, which seals what follows. Null when there is no key.
   std::shared_ptr<const Key> secret() const { return secret_; }
 
  private:
@@ -111,7 +111,7 @@ class AcceptorHandshake {
   State state_ = State::kFirst;
 };
 
-// For both logs.
+// The sentence that both logs get.
 std::string DifferentKeysText(const std::string& self, const std::string& other);
 
 }  // namespace relay::agent

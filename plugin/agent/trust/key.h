@@ -18,7 +18,7 @@ using Nonce = std::array<std::byte, 32>;
 
 class Key {
  public:
-  // Of a file that nobody but its owner and group may read and only its owner write; at least kLeastKeyBytes long.
+  // Reads a file of at least kLeastKeyBytes that nobody but its owner and group may read and only its owner write.
   // Every error says what to do: chmod, nccl-relay keygen.
   static Result<std::shared_ptr<const Key>> Load(const std::string& path);
   static std::shared_ptr<const Key> FromBytes(std::span<const std::byte> bytes);

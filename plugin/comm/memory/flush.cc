@@ -59,7 +59,7 @@ Status Flush::Read(Reader& reader, uint64_t address, const Memory& memory) {
   return reader.pair->Start({address, memory.remote_key()});
 }
 
-// To say "nothing to flush" where there is no room would be taken for "done".
+// Where there is no room it is an error: "nothing to flush" would be taken for "done".
 Result<Request*> Flush::Post(uint64_t address, OnDevices on_devices, OnDevices on_former) {
   std::lock_guard lock(mutex_);
   FlushRequest& request = requests_[posted_ % kMost];

@@ -67,7 +67,7 @@ class Registrations {
   // to be flushed, of host memory or without a byte.
   Result<stream::Request*> PostFlush(void* data, size_t size, MemoryRegion* region);
 
-  // To go on by other devices, one thread at a time, in this order:
+  // A connection goes on by other devices through these three, called by one thread at a time and in this order.
   //
   // Every region is registered on these devices too; on a device that is among the present ones it is the same
   // registration. May take as long as registering does. The present devices stay, and KeysOf with them. An error, with

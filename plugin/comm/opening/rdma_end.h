@@ -17,7 +17,7 @@ std::string LinksText(const Devices& devices);
 // A line of its own, where there is more to say than the one of every connection does.
 void SayLinks(const std::string& whither, const Devices& devices);
 
-// Of the connecting side: made when the agent has found the path, connected by what OPENED offers.
+// The connecting side's end: made when the agent has found the path, connected by what OPENED offers.
 class RdmaSendEnd {
  public:
   static Result<RdmaSendEnd> Make(const control::Prepare& where, Duration hop_timeout);
@@ -38,7 +38,7 @@ class RdmaSendEnd {
   std::string missing_;
 };
 
-// Of the accepting side: ready as soon as it is there.
+// The accepting side's end: ready as soon as it is there.
 struct RdmaRecvEnd {
   // `socket`: of the last hop; its addresses tell the device's addresses on this link.
   static Result<RdmaRecvEnd> Make(const control::Arrived& arrived, int socket, Duration hop_timeout);
