@@ -4,7 +4,7 @@ import re
 _CPU = "$(cat /proc/$p/task/*/schedstat | awk '{t += $1} END {printf \"%d\", t}')"
 _WAKINGS = "$(cat /proc/$p/task/*/status | awk '/^voluntary/ {n += $2} END {print n}')"
 SECONDS, WINDOWS = 1.5, 6
-# For a shell whose $p is the process.
+# A shell runs it whose $p is the process.
 IDLE = (f"w={_WAKINGS}; for i in $(seq {WINDOWS}); do a={_CPU}; sleep {SECONDS}; b={_CPU}; echo idle cpu $((b - a)); done; "
         f"echo idle wakings $(({_WAKINGS} - w))")
 

@@ -199,7 +199,7 @@ def test_a_cable_that_fails_is_told_to_every_rank(lab, link, kind):
     check_told(run, at, HOP + RECOVER + MARGIN)
     cable = "ab--ba" if link == "A-B" else "bc--cb"
     turned = "ba--ab" if link == "A-B" else "cb--bc"
-    # Of its two ends at least one; the other may first hear of it from a rank that has given up.
+    # At least one of its two ends says so; the other may first hear of it from a rank that has given up.
     assert re.search(rf"^[{link}]\|.*NET/Relay.*connection with .*: check the cable of link .*({cable}|{turned})",
                      run.output, re.M), run.text()
     end = "A" if link == "A-B" else "C"

@@ -12,7 +12,7 @@
 
 namespace relay::fake {
 
-// Of a whole connection: circuits come and go.
+// What flips on a whole connection: circuits come and go.
 struct Flips {
   uint64_t every = 0;  // bytes of payload: of each so many the last has one bit wrong; 0: none has
   uint64_t seen = 0;   // bytes of payload

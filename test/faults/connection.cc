@@ -188,7 +188,7 @@ void Connection::Close(End& end) {
   TakeAway(end);
 }
 
-// Of a message that is done at the receiver, and of one that is not what lies beyond its buffer.
+// Judges the bytes of a message that is done at the receiver; of one that is not, those beyond its buffer.
 void Connection::Judge(size_t message) {
   const Posted& to = receiver.posted[message];
   if (!wrong_bytes_.empty() || to.data == nullptr) return;

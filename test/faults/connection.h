@@ -18,7 +18,7 @@ namespace relay::faults {
 inline constexpr Duration kRecoverTimeout = std::chrono::seconds(30);
 inline constexpr Duration kIdleTurn = std::chrono::milliseconds(250);
 
-// Of one end. A request that has ended has its bytes or a sentence.
+// A request of one end. One that has ended has its bytes or a sentence.
 struct Posted {
   stream::Request* request = nullptr;  // null: refused or ended
   std::byte* data = nullptr;

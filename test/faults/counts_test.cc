@@ -65,7 +65,7 @@ class Lane {
   uint64_t started_ = 0;
 };
 
-// Of one device: work requests that send or write, their doorbells, receives posted, theirs, completions.
+// What one device does: work requests that send or write, their doorbells, receives posted, theirs, completions.
 struct Costs {
   uint64_t sends = 0, send_doorbells = 0, receives = 0, receive_doorbells = 0, completions = 0;
   bool operator==(const Costs&) const = default;
@@ -141,7 +141,7 @@ const Row kRows[] = {
     {2, 16 << 20, {{128, 8, 10, 10, 138}, kLargeIn, kLargeOut, kLargeIn, kLargeLastOut, kSmallReceiver}},
 };
 
-// Of many receives, those of two credits that come together may share a doorbell.
+// Among many receives, those of two credits that come together may share a doorbell.
 MATCHER(CostAsMuch, "") {
   const Costs &is = std::get<0>(arg), &stated = std::get<1>(arg);
   Costs alike = is;

@@ -6,7 +6,7 @@ import pytest
 
 SIZES = "-b 8 -e 16M -f 128 -n 1 -w 0 --channels 1"
 MIB = 1 << 20
-# Of all devices in the machine: what soft-RoCE counts when a packet finds no receive.
+# What soft-RoCE counts when a packet finds no receive, on all devices in the machine.
 NOT_READY = "rdma statistic show link"
 
 

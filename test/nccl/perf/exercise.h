@@ -32,7 +32,7 @@ class Exercise {
     float* recv;
   };
 
-  // For any count up to `max_count`. The session's communicator is there.
+  // Runs any count up to `max_count`. The session's communicator is there.
   Exercise(Session& session, const Collective& collective, int root, size_t max_count, bool registered = false);
 
   const Collective& collective() const { return collective_; }

@@ -22,7 +22,7 @@ class Session {
   explicit Session(Job& job, std::optional<int> device = std::nullopt);
   Session(Session&&) = delete;
 
-  // Of all processes, one rank each.
+  // Makes one communicator of all processes, one rank each.
   void Init(const ncclUniqueId& id, const Config& config);
   // Begins one that does not block; Settle() says what came of it.
   void BeginInit(const ncclUniqueId& id, std::optional<int> rank = std::nullopt);

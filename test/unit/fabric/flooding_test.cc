@@ -50,7 +50,7 @@ struct Traffic {
   uint64_t down, up;  // records sent for one link that goes, that comes back
 };
 
-// Of a quiet fabric without loss; the mean of some links.
+// What one link costs in a quiet fabric without loss, on the mean of some links.
 Traffic TrafficOfOneLink(size_t nodes, size_t links) {
   constexpr size_t kTries = 5;
   FloodingSimulation simulation({7, 0, std::chrono::microseconds(100), milliseconds(2)});

@@ -75,7 +75,8 @@ TEST(RecordCodec, ARecordHasTheseBytes) {
   EXPECT_TRUE(std::ranges::equal(EncodeRecord(record), std::as_bytes(std::span(golden))));
 }
 
-// Of the record above the byte of its port's flags: agents that know no link layers read and write the first two.
+// The byte is that of the port's flags in the record above: agents that know no link layers read and write its first
+// two bits.
 TEST(RecordCodec, ALinkLayerIsOneFlagMoreThatEthernetDoesNotNeed) {
   Record record;
   record.node = 1;

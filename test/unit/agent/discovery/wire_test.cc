@@ -108,7 +108,7 @@ class Wires {
   }
   Agent& agent(size_t i) { return *agents_[i]; }
   TimePoint now() const { return now_; }
-  // Of what is sent from one end to another, the share that is lost; 1: all.
+  // Which share of what is sent from one end to another is lost; 1: all.
   std::function<double(const End& from, const End& to)> loss = [](const End&, const End&) { return 0.0; };
   // Each datagram arrives so many times.
   int copies = 1;

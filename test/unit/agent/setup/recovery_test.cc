@@ -110,7 +110,7 @@ TEST_F(Recovery, ACircuitThatTakesAnothersPlaceAvoidsItsLinksWhereItCan) {
   EXPECT_EQ(second.connected.path, "A lo:1--lo:1 D lo--lo:1 C");
   EXPECT_EQ(second.connected.note, "") << "it is no detour: it was asked for";
   EXPECT_EQ(second.arrived.open.name.epoch, 2u);
-  // To B every other way is longer, but shares no link.
+  // Every other way to B is longer, but shares no link.
   connect = To(square_, 1, RandomValue<Token>());
   connect.avoid = fabric::RouteOf(square_, *fabric::FindPath(square_, 0, 1));
   EXPECT_EQ(Open(*a, *b, connect).connected.path, "A lo:1--lo:1 D lo--lo:1 C lo--lo:1 B");
@@ -194,7 +194,7 @@ TEST_F(Recovery, OneProcessMayOpenSoManyCircuitsAtOnce) {
   options.descriptors = 1 << 20;  // the bound of a process is tried, not the machine's
   Start(options);
   auto a = ClientOf("A");
-  // To a process of the same node that never registers: each waits for seconds.
+  // The process of the same node that they are for never registers: each waits for seconds.
   control::Connect connect = To(square_, 0, token_);
   constexpr uint64_t kMost = 4096;
   for (uint64_t i = 1; i <= kMost + 1; ++i) {
