@@ -201,7 +201,7 @@ Status RdmaRelay::SendForward() {
         return Fail(ErrorCode::kRemote, "a packet whose payload is not what its header says");
       }
       far_->Write(&payload, {packet->address + packet->offset, packet->key},
-                  packet->last ? std::optional(packet->total) : std::nullopt, slot);
+                  packet->last() ? std::optional(packet->total) : std::nullopt, slot);
     } else {
       far_->Forward({near_->header(slot), rdma::kPacketBytes, near_headers_on_far_->local_key()}, &payload, slot);
     }

@@ -63,7 +63,6 @@ void Put(ByteWriter& out, const Endpoint& endpoint) {
   out.Put<uint8_t>(static_cast<uint8_t>(count));
   for (const Gid& gid : std::span(endpoint.gids).first(count)) {
     out.PutBytes(gid.bytes);
-    out.Put<uint16_t>(gid.index);
     out.Put<uint8_t>(static_cast<uint8_t>(gid.type));
   }
 }
@@ -91,7 +90,6 @@ Result<Endpoint> TakeEndpoint(ByteReader& in) {
     const auto bytes = in.GetBytes(std::tuple_size_v<decltype(Gid::bytes)>);
     Gid gid;
     std::copy(bytes.begin(), bytes.end(), gid.bytes.begin());
-    gid.index = in.Get<uint16_t>();
     const auto type = in.Get<uint8_t>();
     if (!in.ok()) return RefuseEndpoint("no end");
     if (type > static_cast<uint8_t>(GidType::kRoce2)) return RefuseEndpoint("an unknown kind of address");

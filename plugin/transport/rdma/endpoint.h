@@ -16,7 +16,7 @@ enum class GidType : uint8_t { kInfiniband = 0, kRoce1 = 1, kRoce2 = 2 };
 // One address of a port. IPv4 addresses are mapped into IPv6 (::ffff:a.b.c.d), as the verbs do it.
 struct Gid {
   std::array<std::byte, 16> bytes{};  // network order
-  uint16_t index = 0;                 // in its own port's table
+  uint16_t index = 0;                 // in its own port's table; its own side's affair, never sent
   GidType type{};
   bool operator==(const Gid&) const = default;
 };
@@ -26,7 +26,7 @@ std::string ToText(const Gid& gid);
 
 inline constexpr size_t kMaxGids = 32;
 inline constexpr uint8_t kNoGid = 255;
-inline constexpr size_t kMaxEndpointBytes = 700;
+inline constexpr size_t kMaxEndpointBytes = 600;
 
 struct Endpoint {
   uint32_t queue_pair = 0;    // 24 bits

@@ -8,7 +8,7 @@ namespace relay::transport::rdma {
 namespace {
 
 // Both ends are of one: what they write into each other's memory later has no version of its own.
-constexpr uint16_t kOfferVersion = 2;
+constexpr uint16_t kOfferVersion = 3;
 constexpr uint32_t kMaxSlots = 4096, kMaxSlotBytes = 64u << 20;
 constexpr size_t kHopFixedBytes = 8 + 4 + 4 + 4;
 static_assert(2 + kMaxStripes * (1 + kHopFixedBytes + kMaxEndpointBytes) <= kMaxLaneOfferBytes);

@@ -6,14 +6,12 @@
 namespace relay::transport::rdma {
 namespace {
 
-constexpr uint8_t kPacketVersion = 1;
-constexpr uint16_t kLast = 1;
+constexpr uint8_t kPacketVersion = 2;
 
 bool Fits(const Packet& p) {
   if (p.total > kMaxMessageBytes) return false;
-  if (p.type != PacketType::kData) return !p.last && p.offset == 0 && p.length == 0;
-  if (p.offset > p.total || p.length > p.total - p.offset) return false;
-  return p.last == (p.offset + p.length == p.total);
+  if (p.type != PacketType::kData) return p.offset == 0 && p.length == 0;
+  return p.offset <= p.total && p.length <= p.total - p.offset && (p.length != 0 || p.total == 0);
 }
 
 }  // namespace
@@ -22,7 +20,6 @@ PacketHeader EncodePacket(const Packet& p) {
   PacketHeader out{};
   out[0] = std::byte{kPacketVersion};
   out[1] = static_cast<std::byte>(p.type);
-  PutLe<uint16_t>(&out[2], p.last ? kLast : 0);
   PutLe<uint32_t>(&out[4], p.key);
   PutLe<uint64_t>(&out[8], p.message);
   PutLe<uint64_t>(&out[16], p.offset);
@@ -35,12 +32,11 @@ PacketHeader EncodePacket(const Packet& p) {
 
 Result<Packet> DecodePacket(std::span<const std::byte, kPacketBytes> in) {
   const auto type = std::to_integer<uint8_t>(in[1]);
-  const auto flags = GetLe<uint16_t>(&in[2]);
-  bool known = std::to_integer<uint8_t>(in[0]) == kPacketVersion && type >= 1 && type <= 3 && flags <= kLast;
+  bool known =
+      std::to_integer<uint8_t>(in[0]) == kPacketVersion && type >= 1 && type <= 3 && GetLe<uint16_t>(&in[2]) == 0;
   for (size_t i = 48; i < kPacketBytes; ++i) known = known && in[i] == std::byte{0};
   Packet p;
   p.type = static_cast<PacketType>(type);
-  p.last = flags == kLast;
   p.key = GetLe<uint32_t>(&in[4]);
   p.message = GetLe<uint64_t>(&in[8]);
   p.offset = GetLe<uint64_t>(&in[16]);

@@ -1,10 +1,10 @@
 // What travels between the nodes of a relayed lane: 64 bytes of header, and the payload of a DATA packet behind them.
 // Little-endian.
 //
-//   0         1      2       4     8         16       24       28      32        40      48
-//   +---------+------+-------+-----+---------+--------+--------+-------+---------+-------+------+
-//   | version | type | flags | key | message | offset | length | total | address | whole | zero |
-//   +---------+------+-------+-----+---------+--------+--------+-------+---------+-------+------+
+//   0         1      2      4     8         16       24       28      32        40      48     64
+//   +---------+------+------+-----+---------+--------+--------+-------+---------+-------+------+
+//   | version | type | zero | key | message | offset | length | total | address | whole | zero |
+//   +---------+------+------+-----+---------+--------+--------+-------+---------+-------+------+
 //
 //   type   from       message      offset, length   total             address, key              whole
 //   DATA   sender     its number   of this segment  message bytes     of the receive's buffer   0
@@ -26,16 +26,18 @@ enum class PacketType : uint8_t { kData = 1, kCts = 2, kAck = 3 };
 
 struct Packet {
   PacketType type = PacketType::kAck;
-  bool last = false;  // DATA: of its message
   uint32_t key = 0;
   uint64_t message = 0, offset = 0;
   uint32_t length = 0, total = 0;
   uint64_t address = 0, whole = 0;
+
+  // DATA whose message ends with it.
+  bool last() const { return offset + length == total; }
 };
 
 using PacketHeader = std::array<std::byte, kPacketBytes>;
 PacketHeader EncodePacket(const Packet& packet);
-// Refuses other versions, unknown types and flags, and lengths that do not fit their message.
+// Refuses other versions, unknown types, and lengths that do not fit their message.
 Result<Packet> DecodePacket(std::span<const std::byte, kPacketBytes> in);
 
 }  // namespace relay::transport::rdma

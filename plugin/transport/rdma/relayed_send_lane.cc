@@ -43,7 +43,6 @@ void RelayedSendLane::SendPackets() {
     const bool last = leaving_offset_ + length == total;
     const Piece payload{message.buffer.data + leaving_offset_, length, message.buffer.keys[0].local};
     channel_->Send({.type = PacketType::kData,
-                    .last = last,
                     .key = message.cts.keys[0],
                     .message = leaving_,
                     .offset = leaving_offset_,
