@@ -2,10 +2,10 @@
 // SO_PEERCRED: the own user or root. The version is negotiated in HELLO and WELCOME; an agent serves clients one
 // version older and newer. OPEN and OPENED travel inside as on a hop: both sides must know the same version of these.
 //
-//   0        4      6        8          16
-//   +--------+------+--------+----------+---------------+
-//   | "nRLC" | type | zero   | request  | body          |
-//   +--------+------+--------+----------+---------------+
+//   0        4      8          16
+//   +--------+------+----------+---------------+
+//   | "nRLC" | type | request  | body          |
+//   +--------+------+----------+---------------+
 #pragma once
 #include <cstdint>
 #include <span>
@@ -48,7 +48,6 @@ struct Connect {
   CircuitName name;
   uint64_t agreement = 0;                     // the listening side's, from its handle; 0: not compared
   std::vector<SocketAddress> addresses = {};  // of its agent, from the handle, port included: for where no wire leads
-  // Since version 3:
   Token source_token = {};  // the client's own end of the connection; registered
   Purpose purpose = Purpose::kOpen;
   std::vector<RouteHop> avoid = {};  // a path without these links is preferred: a circuit over them has just failed
@@ -105,7 +104,6 @@ struct Welcome {
   bool auto_started = false;
   std::vector<DeviceInfo> devices;            // at least one
   std::vector<SocketAddress> addresses = {};  // of the agent, for handles
-  // Since version 2; of an older agent kNo and none.
   RdmaReach rdma_reach = RdmaReach::kNo;
   std::vector<VerbsDevice> verbs = {};  // that circuits of this node may begin or end at
 };
@@ -129,7 +127,7 @@ struct Connected {  // carries one descriptor: the hop's socket
   OpenedMessage opened;
   std::string path;       // fabric::PathText
   std::string note = {};  // a sentence worth saying aloud, or empty
-  std::vector<RouteHop> route = {};  // since version 3
+  std::vector<RouteHop> route = {};
 };
 // Of a watched circuit, with request 0. The circuit may still work: the word of an agent that has just been replaced.
 struct LinkLost {

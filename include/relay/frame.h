@@ -7,18 +7,18 @@
 //   +--------+------+-------+----------+---------+--------+--------+-------+-------+
 //
 //   type    from      message           offset             length          total             extra
-//   DATA    sender    its number        of this segment    payload bytes   message bytes     offset of the part
-//   CTS     receiver  its number        0                  0               bytes it can take messages whole (an ACK)
-//   ACK     receiver  messages whole    0                  0               0                 0
-//   CREDIT  relay     0                 0                  0               0                 slots given back
+//   DATA    sender    its number        of this segment    payload bytes   message bytes     0
+//   CTS     receiver  its number        0                  0               bytes it can take messages placed (an ACK)
+//   ACK     receiver  messages placed   0                  0               0                 0
 //   RESUME  receiver  first not whole   bytes of it there  0               epoch             messages placed (an ACK)
-//   CLOSE   both      0                 0                  0               0                 CloseReason
+//   CLOSE   both      messages done     0                  0               0                 CloseReason
 //   PING    both      0                 0                  0               0                 0 ask, 1 answer
 //
 // Messages of a connection are numbered from 0 in isend order. `length` bytes of payload follow a DATA header and
-// nothing follows any other. RESUME is the receiver's first frame on every circuit but a connection's first (epoch 0),
-// and before it has come the sender sends neither DATA nor anything about messages. The last segment of a part carries
-// kPartEnd; a message is whole when its parts cover it.
+// nothing follows any other. The segments of a message come in order and without gaps; it is whole with the segment
+// that ends at its `total`, and one without bytes is one DATA frame without payload. RESUME is the receiver's first
+// frame on every circuit but a connection's first (epoch 0), and before it has come the sender sends neither DATA nor
+// anything about messages.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -29,15 +29,15 @@
 
 namespace relay {
 
-inline constexpr uint8_t kWireVersion = 1;
+inline constexpr uint8_t kWireVersion = 2;
 inline constexpr size_t kFrameHeaderBytes = 48;
 // NCCL never sends more at once (maxP2pBytes, maxCollBytes): test() reports sizes as int.
 inline constexpr uint64_t kMaxMessageBytes = uint64_t{1} << 30;
 
-enum class FrameType : uint8_t { kData = 1, kCts = 2, kAck = 3, kCredit = 4, kResume = 5, kClose = 6, kPing = 7 };
-// kChecksummed, of DATA alone: `checksum` is the CRC-32C of the payload, of which there are kMaxChecksummedBytes at most, so
-// that all of it fits where it is looked at before a byte reaches a place that somebody polls.
-enum FrameFlags : uint16_t { kPartEnd = 1, kChecksummed = 2 };
+enum class FrameType : uint8_t { kData = 1, kCts = 2, kAck = 3, kResume = 4, kClose = 5, kPing = 6 };
+// kChecksummed, of DATA alone: `checksum` is the CRC-32C of the payload, of which there are kMaxChecksummedBytes at
+// most, so that all of it fits where it is looked at before a byte reaches a place that somebody polls.
+enum FrameFlags : uint16_t { kChecksummed = 1 };
 inline constexpr uint64_t kMaxChecksummedBytes = 65536;
 enum class CloseReason : uint64_t { kDone = 0, kAborted = 1 };
 

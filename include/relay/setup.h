@@ -53,10 +53,9 @@ struct RouteHop {
   std::string from_port, to_port;
 };
 
-// A circuit is named by (connection, circuit, epoch).
+// A connection's circuits are told apart by their epochs: the number of the attempt to open one.
 struct CircuitName {
   uint64_t connection = 0;  // random, drawn by the connecting side
-  uint32_t circuit = 0;
   uint32_t epoch = 0;
   bool operator==(const CircuitName&) const = default;
 };

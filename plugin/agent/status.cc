@@ -20,7 +20,7 @@ uint64_t SecondsBetween(TimePoint from, TimePoint to) {
 std::string CircuitJson(const RelayedCircuit& circuit) {
   const auto& facts = circuit.facts();
   JsonObject out;
-  out.Text("connection", HashText(facts.name.connection)).Number("circuit", facts.name.circuit);
+  out.Text("connection", HashText(facts.name.connection));
   out.Number("epoch", facts.name.epoch).Text("path", std::string_view(facts.path).substr(0, kMostPath));
   out.Text("from", facts.from).Text("to", facts.to);
   out.Number("bytes_forward", circuit.bytes_forward()).Number("bytes_backward", circuit.bytes_backward());

@@ -21,12 +21,13 @@ FrameBytes EncodeFrame(const FrameHeader& h) noexcept {
 namespace {
 
 Status CheckData(const FrameHeader& h) {
-  bool fits = h.total <= kMaxMessageBytes && h.offset <= h.total && h.length <= h.total - h.offset;
+  const bool within = h.total <= kMaxMessageBytes && h.offset <= h.total && h.length <= h.total - h.offset;
+  const bool carries = h.length != 0 || h.total == 0;
   if ((h.flags & kChecksummed) != 0 && h.length > kMaxChecksummedBytes) {
     return Fail(ErrorCode::kRemote, "DATA frame of " + std::to_string(h.length) + " bytes with a checksum, of which " +
                                         std::to_string(kMaxChecksummedBytes) + " are the most");
   }
-  if (!fits || h.extra > h.offset) {
+  if (!within || !carries || h.extra != 0) {
     return Fail(ErrorCode::kRemote, "DATA frame of " + std::to_string(h.length) + " bytes at " +
                                         std::to_string(h.offset) + " does not fit its message of " +
                                         std::to_string(h.total));
@@ -48,8 +49,9 @@ Result<FrameHeader> DecodeFrame(std::span<const std::byte, kFrameHeaderBytes> in
   FrameHeader h{static_cast<FrameType>(type), GetLe<uint16_t>(&in[2]),  GetLe<uint32_t>(&in[4]),
                 GetLe<uint64_t>(&in[8]),      GetLe<uint64_t>(&in[16]), GetLe<uint64_t>(&in[24]),
                 GetLe<uint64_t>(&in[32]),     GetLe<uint64_t>(&in[40])};
-  if ((h.flags & ~(kPartEnd | kChecksummed)) != 0) return Fail(ErrorCode::kRemote, "unknown frame flags");
-  if (h.type == FrameType::kData) {
+  const bool data = h.type == FrameType::kData;
+  if ((h.flags & ~(data ? kChecksummed : 0)) != 0) return Fail(ErrorCode::kRemote, "unknown frame flags");
+  if (data) {
     RELAY_TRY(CheckData(h));
   } else if (h.length != 0) {
     return Fail(ErrorCode::kRemote, "a frame of type " + std::to_string(type) + " carries no payload");

@@ -9,10 +9,10 @@ namespace relay {
 namespace {
 
 constexpr uint32_t kMagic = 0x594c526e;  // "nRLY" on the wire
-constexpr uint16_t kSetupVersion = 4;
+constexpr uint16_t kSetupVersion = 5;
 
 constexpr size_t kMaxHopBytes = 8 + 8 + 2 * (2 + kMaxNameBytes);
-constexpr size_t kOpenFixedBytes = 16 + sizeof(Token) + 8 + 8 + 2 + 2 + 2 + 2 + 4;
+constexpr size_t kOpenFixedBytes = 12 + sizeof(Token) + 8 + 8 + 2 + 2 + 2 + 2 + 4;
 constexpr size_t kMaxSideBytes = 2 + kMaxBuildBytes + 2 + kMaxPluginPathBytes;
 constexpr size_t kMaxParallelBytes = 2 + kMaxParallelLinks * kMaxHopBytes;
 static_assert(kOpenFixedBytes + 2 + kMaxNameBytes + kMaxHops * kMaxHopBytes + kMaxOfferBytes + kMaxSideBytes +
@@ -23,14 +23,12 @@ std::vector<std::byte> Finish(SetupType type, const ByteWriter& body) { return E
 
 void PutName(ByteWriter& out, const CircuitName& name) {
   out.Put<uint64_t>(name.connection);
-  out.Put<uint32_t>(name.circuit);
   out.Put<uint32_t>(name.epoch);
 }
 
 CircuitName GetName(ByteReader& in) {
   CircuitName name;
   name.connection = in.Get<uint64_t>();
-  name.circuit = in.Get<uint32_t>();
   name.epoch = in.Get<uint32_t>();
   return name;
 }

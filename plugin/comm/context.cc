@@ -128,7 +128,7 @@ Result<Comm*> Context::Connect(std::span<const std::byte, kHandleBytes> bytes) {
     Attempt attempt{.machine = ConnectMachine(knobs_.connect_timeout),
                     .connect = {.node = handle->node,
                                 .token = handle->token,
-                                .name = {.connection = RandomValue<uint64_t>(), .circuit = 0, .epoch = 0},
+                                .name = {.connection = RandomValue<uint64_t>(), .epoch = 0},
                                 .agreement = handle->agreement,
                                 .addresses = handle->addresses,
                                 .source_token = RandomValue<Token>()},

@@ -17,7 +17,6 @@ constexpr size_t kMaxNote = 1024;
 constexpr size_t kMaxPciPath = 256;
 constexpr size_t kMaxDevices = 64;
 constexpr size_t kMaxPath = 16 * 1024;
-constexpr uint16_t kFirstWithReach = 2;  // of the protocol's versions
 constexpr size_t kMaxParallelPortBytes = 2 + kMaxNameBytes + 2 + 4 + 2 + kMaxAddresses * (2 + kMaxNameBytes);
 static_assert(kHeaderBytes + 4 + kSetupPrefixBytes + kMaxSetupBody + 2 + kMaxPath + 2 + kMaxNote + 2 +
                   kMaxHops * (16 + 2 * (2 + kMaxNameBytes)) <=
@@ -127,7 +126,6 @@ void Put(ByteWriter& out, const Connect& m) {
   out.Put<uint64_t>(m.node);
   Put(out, m.token);
   out.Put<uint64_t>(m.name.connection);
-  out.Put<uint32_t>(m.name.circuit);
   out.Put<uint32_t>(m.name.epoch);
   out.Put<uint64_t>(m.agreement);
   Put(out, m.addresses);
@@ -139,7 +137,6 @@ bool Get(ByteReader& in, Connect& m) {
   m.node = in.Get<uint64_t>();
   Get(in, m.token);
   m.name.connection = in.Get<uint64_t>();
-  m.name.circuit = in.Get<uint32_t>();
   m.name.epoch = in.Get<uint32_t>();
   m.agreement = in.Get<uint64_t>();
   if (!Get(in, m.addresses)) return false;
@@ -236,7 +233,7 @@ void Put(ByteWriter& out, const Welcome& m) {
     out.Put<uint32_t>(device.speed_mbit);
   }
   Put(out, m.addresses);
-  if (m.version >= kFirstWithReach) PutReach(out, m);
+  PutReach(out, m);
 }
 bool Get(ByteReader& in, Welcome& m) {
   m.version = in.Get<uint16_t>();
@@ -255,7 +252,7 @@ bool Get(ByteReader& in, Welcome& m) {
     device.speed_mbit = in.Get<uint32_t>();
     m.devices.push_back(std::move(device));
   }
-  return Get(in, m.addresses) && (m.version < kFirstWithReach || GetReach(in, m));
+  return Get(in, m.addresses) && GetReach(in, m);
 }
 
 // A set-up message travels inside a packet as it travels on a hop.
@@ -287,8 +284,16 @@ bool Get(ByteReader& in, Connected& m) {
   return Get(in, m.route);
 }
 
-void Put(ByteWriter& out, const Failed& m) { PutSetup(out, EncodeRefused(m.refused)); }
-bool Get(ByteReader& in, Failed& m) { return GetSetup(in, SetupType::kRefused, DecodeRefused, m.refused); }
+// A refusal goes without its prefix, so that it can be read where the set-up messages are of another version.
+void Put(ByteWriter& out, const Failed& m) {
+  const auto whole = EncodeRefused(m.refused);
+  out.PutBytes(std::span(whole).subspan(kSetupPrefixBytes));
+}
+bool Get(ByteReader& in, Failed& m) {
+  auto refused = DecodeRefused(in.GetBytes(in.remaining()));
+  if (refused) m.refused = std::move(*refused);
+  return refused.has_value();
+}
 
 void Put(ByteWriter& out, const Arrived& m) {
   PutSetup(out, EncodeOpen(m.open));
@@ -363,8 +368,7 @@ bool GetMessage(ByteReader& in, size_t type, Message& message) {
 std::vector<std::byte> Encode(const Packet& packet) {
   ByteWriter out;
   out.Put<uint32_t>(kMagic);
-  out.Put<uint16_t>(static_cast<uint16_t>(packet.message.index() + 1));
-  out.Put<uint16_t>(0);
+  out.Put<uint32_t>(static_cast<uint32_t>(packet.message.index() + 1));
   out.Put<uint64_t>(packet.request);
   std::visit([&](const auto& m) { Put(out, m); }, packet.message);
   return out.take();
@@ -373,11 +377,10 @@ std::vector<std::byte> Encode(const Packet& packet) {
 Result<Packet> Decode(std::span<const std::byte> bytes) {
   ByteReader in(bytes);
   if (in.Get<uint32_t>() != kMagic) return Fail(ErrorCode::kRemote, "not a packet of nccl-relay: wrong magic");
-  size_t type = in.Get<uint16_t>();
-  auto zero = in.Get<uint16_t>();
+  const size_t type = in.Get<uint32_t>();
   Packet packet;
   packet.request = in.Get<uint64_t>();
-  if (zero != 0 || !GetMessage(in, type, packet.message) || !in.AtEnd()) {
+  if (!GetMessage(in, type, packet.message) || !in.AtEnd()) {
     return Fail(ErrorCode::kRemote, "malformed packet on the control socket (type " + std::to_string(type) + ")");
   }
   return packet;

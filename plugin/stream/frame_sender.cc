@@ -10,7 +10,6 @@ bool FrameSender::Push(circuit::Circuit& circuit) {
   if (!segment) return false;
   if (segment->offset == 0 && !ledger_.window().HasCts(message)) Add(counters_.eager_messages);
   circuit.StartData({.type = FrameType::kData,
-                     .flags = static_cast<uint16_t>(segment->last ? kPartEnd : 0),
                      .message = message,
                      .offset = segment->offset,
                      .length = segment->length,

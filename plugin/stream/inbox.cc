@@ -71,9 +71,8 @@ void Inbox::PlaceBounced() {
 
 Status Inbox::OnFrameEnd(const FrameHeader& header) {
   if (way_ == Way::kDrop) return {};
-  auto whole = receipts_.OnFrameEnd(header);
-  if (!whole) return tl::unexpected(std::move(whole).error());
-  return *whole && header.message < requests_.posted() ? Complete(header.message) : Status{};
+  const bool whole = receipts_.OnFrameEnd(header);
+  return whole && header.message < requests_.posted() ? Complete(header.message) : Status{};
 }
 
 void Inbox::BreakOff() {

@@ -23,12 +23,12 @@ class Receipts {
   // Messages below are in the buffers of their receives.
   uint64_t placed() const { return placed_; }
   // Bytes of message held() that are there.
-  uint64_t received() const { return part_.received; }
+  uint64_t received() const { return coming_.received; }
   // Of a message that has come whole and is not placed, or of the one that is coming.
-  uint64_t TotalOf(uint64_t message) const { return message == held_ ? part_.total : ArrivalOf(message).total; }
+  uint64_t TotalOf(uint64_t message) const { return message == held_ ? coming_.total : ArrivalOf(message).total; }
   // It is, or goes, to an eager slot, because it began before its receive was posted.
   bool IsEager(uint64_t message) const {
-    return message == held_ ? part_.begun && part_.eager : message < held_ && ArrivalOf(message).eager;
+    return message == held_ ? coming_.begun && coming_.eager : message < held_ && ArrivalOf(message).eager;
   }
 
   // A DATA frame begins. `posted`: receives so far; `eager_bytes`: largest message that is taken before.
@@ -38,26 +38,23 @@ class Receipts {
       return Fail(ErrorCode::kRemote, "DATA of message " + std::to_string(header.message) + " where " +
                                           std::to_string(held_) + " is due: the peer breaks the protocol");
     }
-    if (part_.begun && header.total == part_.total && header.length != 0 &&
-        header.offset + header.length <= part_.received) {
+    if (coming_.begun && header.total == coming_.total && header.length != 0 &&
+        header.offset + header.length <= coming_.received) {
       return Verdict::kDuplicate;
     }
-    if (!part_.begun) RELAY_TRY(BeginMessage(header, posted, eager_bytes));
-    if (header.offset != part_.received || header.total != part_.total) {
+    if (!coming_.begun) RELAY_TRY(BeginMessage(header, posted, eager_bytes));
+    if (header.offset != coming_.received || header.total != coming_.total) {
       return Fail(ErrorCode::kRemote, "DATA out of its place: the peer breaks the protocol");
     }
     return Verdict::kTake;
   }
 
   // The frame that was to be taken is there, to its last byte. True: its message is whole by it.
-  Result<bool> OnFrameEnd(const FrameHeader& header) {
-    part_.received += header.length;
-    if ((header.flags & kPartEnd) == 0) return false;
-    if (part_.received != part_.total) {
-      return Fail(ErrorCode::kRemote, "the end of a part that is not whole: the peer breaks the protocol");
-    }
-    ArrivalOf(held_) = part_;
-    part_ = {};
+  bool OnFrameEnd(const FrameHeader& header) {
+    coming_.received += header.length;
+    if (coming_.received != coming_.total) return false;
+    ArrivalOf(held_) = coming_;
+    coming_ = {};
     ++held_;
     return true;
   }
@@ -72,8 +69,8 @@ class Receipts {
 
   // What the sender has to know before it goes on over another circuit. `whole`: messages only come as wholes there.
   FrameHeader Resume(uint32_t epoch, bool whole) {
-    if (whole) part_ = {};
-    return {.type = FrameType::kResume, .message = held_, .offset = part_.received, .total = epoch, .extra = placed_};
+    if (whole) coming_ = {};
+    return {.type = FrameType::kResume, .message = held_, .offset = coming_.received, .total = epoch, .extra = placed_};
   }
 
  private:
@@ -91,7 +88,7 @@ class Receipts {
                                           std::to_string(header.total) +
                                           " bytes) without a receive: the peer breaks the protocol");
     }
-    part_ = {.total = header.total, .begun = true, .eager = eager};
+    coming_ = {.total = header.total, .begun = true, .eager = eager};
     return {};
   }
 
@@ -99,7 +96,7 @@ class Receipts {
   Arrival& ArrivalOf(uint64_t message) { return arrivals_[message % arrivals_.size()]; }
 
   uint64_t held_ = 0, placed_ = 0;
-  Arrival part_;                      // of message held_
+  Arrival coming_;                    // of message held_
   std::array<Arrival, 64> arrivals_;  // of [placed_, held_): posted receives and eager messages beyond them
 };
 

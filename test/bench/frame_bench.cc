@@ -6,9 +6,7 @@
 namespace relay {
 namespace {
 
-FrameHeader Data() {
-  return {.type = FrameType::kData, .flags = kPartEnd, .message = 7, .offset = 4096, .length = 4096, .total = 8192};
-}
+FrameHeader Data() { return {.type = FrameType::kData, .message = 7, .offset = 4096, .length = 4096, .total = 8192}; }
 
 void EncodeHeader(benchmark::State& state) {
   FrameHeader header = Data();

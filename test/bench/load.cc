@@ -79,7 +79,7 @@ CircuitPointer ConnectThroughAgent(const char* node) {
   auto client = Agent();
   control::Connect connect{.node = fabric::HashName(node),
                            .token = SharedToken(),
-                           .name = {.connection = 1, .circuit = 0, .epoch = 0},
+                           .name = {.connection = 1, .epoch = 0},
                            .agreement = client->welcome().agreement};
   std::string why;
   for (TimePoint until = g_clock.Now() + kDeadline; g_clock.Now() < until; poll(nullptr, 0, kPauseMs)) {

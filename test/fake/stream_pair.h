@@ -28,7 +28,7 @@ struct StreamPair {
     receiver = MakeReceiver(End(fds[1]), options, recv_counters, kEager);
   }
   std::unique_ptr<circuit::Circuit> End(int fd) {
-    return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0, 0}, "A ab--ba B",
+    return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0}, "A ab--ba B",
                                               send_counters);
   }
   static stream::Request* Post(stream::Stream& s, void* data, size_t size, bool in_order = false,

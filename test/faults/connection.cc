@@ -78,7 +78,7 @@ Status Connection::MakeStreams() {
   sender.socket = dup(fds[0]);
   receiver.socket = dup(fds[1]);
   const auto circuit = [&](int fd) {
-    return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0, 0}, "A ab--ba B", counters);
+    return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0}, "A ab--ba B", counters);
   };
   sender.stream = fake::MakeSender(circuit(fds[0]), std::move(chain.sender), OptionsOf("B"), counters);
   receiver.stream = fake::MakeReceiver(circuit(fds[1]), std::move(chain.receiver), OptionsOf("A"), counters);

@@ -30,7 +30,7 @@ void Write(const std::string& name, std::span<const std::byte> bytes) {
 }
 
 OpenMessage Open() {
-  return {.name = {.connection = 1, .circuit = 2, .epoch = 3},
+  return {.name = {.connection = 1, .epoch = 3},
           .agreement = 5,
           .source = 1,
           .source_name = "A",
@@ -43,10 +43,12 @@ OpenMessage Open() {
 }
 
 void WriteFrames() {
-  Write("frame/data", EncodeFrame({.flags = kPartEnd, .message = 1, .offset = 8, .length = 8, .total = 16}));
-  const std::pair<const char*, FrameType> kinds[] = {{"cts", FrameType::kCts},       {"ack", FrameType::kAck},
-                                                     {"credit", FrameType::kCredit}, {"resume", FrameType::kResume},
-                                                     {"close", FrameType::kClose},   {"ping", FrameType::kPing}};
+  Write("frame/data", EncodeFrame({.message = 1, .offset = 8, .length = 8, .total = 16}));
+  const std::pair<const char*, FrameType> kinds[] = {{"cts", FrameType::kCts},
+                                                     {"ack", FrameType::kAck},
+                                                     {"resume", FrameType::kResume},
+                                                     {"close", FrameType::kClose},
+                                                     {"ping", FrameType::kPing}};
   for (auto [name, type] : kinds) Write(std::string("frame/") + name, EncodeFrame({.type = type, .message = 1}));
 }
 
@@ -169,7 +171,7 @@ void WriteRdma() {
   offer.slot_bytes = 131072;
   Write("rdma/answer", EncodeHopOffer(offer));
   Write("rdma/opened", circuit::EncodeOffer({.eager_bytes = 16384, .rdma = EncodeHopOffer(offer)}));
-  const Packet packets[] = {{.type = PacketType::kData, .last = true, .key = 3, .length = 100, .total = 100},
+  const Packet packets[] = {{.type = PacketType::kData, .key = 3, .length = 100, .total = 100},
                             {.type = PacketType::kCts, .key = 3, .message = 5, .total = 4096, .address = 1, .whole = 4},
                             {.type = PacketType::kAck, .whole = 9}};
   for (const Packet& packet : packets) {

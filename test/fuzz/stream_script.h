@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/crc32c.h"
 #include "base/fd.h"
 #include "fuzz/check.h"
 #include "relay/frame.h"
@@ -62,8 +63,8 @@ class Script {
     int small = 1;  // the least there is: what the stream sends is soon stuck
     setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
     peer_ = Fd(ends[1]);
-    auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(ends[0]), CircuitName{7, 0, epoch_++},
-                                                      "A--B", counters_);
+    auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(ends[0]), CircuitName{7, epoch_++}, "A--B",
+                                                      counters_);
     if constexpr (kSends) {
       stream_->Adopt({.circuit = std::move(circuit), .eager_bytes = kEager, .near_link = "A--B"});
     } else {
@@ -106,8 +107,11 @@ class Script {
   }
 
   void SendFrame() {
-    FrameHeader h{.type = static_cast<FrameType>(in_.ConsumeIntegralInRange(1, 7))};
-    h.flags = in_.ConsumeIntegralInRange<uint16_t>(0, 1);
+    constexpr auto kNone = static_cast<FrameType>(99);
+    constexpr FrameType kTypes[] = {FrameType::kData,   FrameType::kCts,   FrameType::kAck, kNone,
+                                    FrameType::kResume, FrameType::kClose, FrameType::kPing};
+    FrameHeader h{.type = kTypes[in_.ConsumeIntegralInRange(0, 6)]};
+    const bool checksummed = in_.ConsumeIntegralInRange<uint16_t>(0, 1) != 0;
     h.message = in_.ConsumeBool() ? next_message_ : Number();
     if (h.type == FrameType::kData) {
       // Half of them go on with the message that the last one began.
@@ -124,9 +128,12 @@ class Script {
                                     : Number();
       h.extra = Number();
     }
+    std::vector<std::byte> payload;
+    if (h.type == FrameType::kData) payload.resize(std::min<uint64_t>(h.length, 70000), std::byte{0x5a});
+    if (h.type == FrameType::kData && checksummed) h.flags = kChecksummed, h.checksum = Crc32c(payload);
     FrameBytes bytes = EncodeFrame(h);
     std::vector<std::byte> out(bytes.begin(), bytes.end());
-    if (h.type == FrameType::kData) out.resize(out.size() + std::min<uint64_t>(h.length, 70000), std::byte{0x5a});
+    out.insert(out.end(), payload.begin(), payload.end());
     SendRaw(out);
     if (in_.ConsumeBool()) ++next_message_;
   }

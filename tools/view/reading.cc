@@ -37,7 +37,6 @@ HopReading HopOf(const Json& json) {
 CircuitReading CircuitOf(const Json& json) {
   CircuitReading out;
   out.connection = TextAt(json, "connection");
-  out.circuit = NumberAt(json, "circuit");
   out.epoch = NumberAt(json, "epoch");
   const std::string role = TextAt(json, "role");
   out.role = role == "relay" ? Role::kRelay : role == "destination" ? Role::kDestination : Role::kSource;
@@ -62,7 +61,7 @@ NodeReading NodeOf(const Json& json) {
 
 }  // namespace
 
-std::string CircuitReading::Key() const { return fmt::format("{}.{}.{}", connection, circuit, epoch); }
+std::string CircuitReading::Key() const { return fmt::format("{}.{}", connection, epoch); }
 
 const char* RoleText(Role role) {
   return role == Role::kSource ? "source" : role == Role::kRelay ? "relay" : "destination";

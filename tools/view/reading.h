@@ -26,7 +26,7 @@ enum class Role : uint8_t { kSource, kRelay, kDestination };
 
 struct CircuitReading {
   std::string connection;  // 16 hex digits
-  uint64_t circuit = 0, epoch = 0;
+  uint64_t epoch = 0;
   Role role = Role::kSource;
   std::string path, from, to;
   uint64_t age_ms = 0;

@@ -73,8 +73,8 @@ std::string ProcessesText(const Json& status) {
 std::string CircuitText(const CircuitReading& circuit) {
   uint64_t bytes = 0;
   for (const HopReading& hop : circuit.hops) bytes = std::max(bytes, hop.sent_bytes + hop.received_bytes);
-  return fmt::format("{:<12} {}  {}, {} old, {}.{}.{}", RoleText(circuit.role), circuit.path, BytesText(bytes),
-                     AgeText(circuit.age_ms), circuit.connection.substr(0, 8), circuit.circuit, circuit.epoch);
+  return fmt::format("{:<12} {}  {}, {} old, {}.{}", RoleText(circuit.role), circuit.path, BytesText(bytes),
+                     AgeText(circuit.age_ms), circuit.connection.substr(0, 8), circuit.epoch);
 }
 
 std::string CircuitsText(const Json& status, const Json& flows) {

@@ -135,7 +135,7 @@ std::vector<std::string> CircuitTable(const std::vector<CircuitRate>& circuits, 
     columns[4].cells.push_back(BytesText(circuit.forward_bytes + circuit.backward_bytes));
     columns[5].cells.push_back(MicrosText(Rtt(circuit)));
     columns[6].cells.push_back(AgeText(circuit.now.age_ms));
-    columns[7].cells.push_back(fmt::format("{}.{}", circuit.now.connection.substr(0, 8), circuit.now.circuit));
+    columns[7].cells.push_back(fmt::format("{}.{}", circuit.now.connection.substr(0, 8), circuit.now.epoch));
   }
   return Table(std::move(columns), 1, width);
 }
@@ -209,7 +209,6 @@ std::string TopJson(const TopView& view) {
   }
   for (const CircuitRate& circuit : view.rates.circuits) {
     circuits.push_back({{"connection", circuit.now.connection},
-                        {"circuit", circuit.now.circuit},
                         {"epoch", circuit.now.epoch},
                         {"role", RoleText(circuit.now.role)},
                         {"path", circuit.now.path},

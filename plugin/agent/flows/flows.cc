@@ -28,7 +28,7 @@ std::string FlowJson(const Flow& flow, TimePoint now) {
   }
   const auto age = std::chrono::duration_cast<std::chrono::milliseconds>(now - flow.opened);
   JsonObject out;
-  out.Text("connection", HashText(flow.name.connection)).Number("circuit", flow.name.circuit);
+  out.Text("connection", HashText(flow.name.connection));
   out.Number("epoch", flow.name.epoch).Text("role", RoleText(flow.role)).Text("path", flow.path);
   out.Text("from", flow.from).Text("to", flow.to).Number("age_ms", static_cast<uint64_t>(age.count()));
   out.Raw("hops", hops.Whole());

@@ -10,15 +10,14 @@ namespace relay::agent {
 void Relay::Join(RelayedCircuit::Facts facts, RelayedCircuit::Sides sides, Budget::Lease lease,
                  std::unique_ptr<RdmaRelay> rdma) {
   uint64_t id = next_++;
-  RELAY_INFO("relaying circuit %016" PRIx64 ".%u.%u: %s, %s", facts.name.connection, facts.name.circuit,
-             facts.name.epoch, facts.path.c_str(), rdma ? "rdma" : "tcp");
+  RELAY_INFO("relaying circuit %016" PRIx64 ".%u: %s, %s", facts.name.connection, facts.name.epoch, facts.path.c_str(),
+             rdma ? "rdma" : "tcp");
   auto done = [this, id] {
     auto node = circuits_.extract(id);
     rdma_.erase(id);
     const RelayedCircuit& c = *node.mapped();
-    RELAY_INFO("circuit %016" PRIx64 ".%u.%u ended: %" PRIu64 " bytes forward, %" PRIu64 " backward",
-               c.facts().name.connection, c.facts().name.circuit, c.facts().name.epoch, c.bytes_forward(),
-               c.bytes_backward());
+    RELAY_INFO("circuit %016" PRIx64 ".%u ended: %" PRIu64 " bytes forward, %" PRIu64 " backward",
+               c.facts().name.connection, c.facts().name.epoch, c.bytes_forward(), c.bytes_backward());
   };
   auto circuit = std::make_unique<RelayedCircuit>(RelayedCircuit::Tools{loop_, pipes_, counters_}, std::move(facts),
                                                   std::move(sides), std::move(lease), std::move(done));

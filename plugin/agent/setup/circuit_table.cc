@@ -71,8 +71,8 @@ void CircuitTable::Answer(Request request, Outgoing::Outcome outcome) {
     return;
   }
   Add(parts_.counters.circuits_opened);
-  RELAY_INFO("opened circuit %016" PRIx64 ".%u.%u: %s", outcome->message.opened.name.connection,
-             outcome->message.opened.name.circuit, outcome->message.opened.name.epoch, outcome->message.path.c_str());
+  RELAY_INFO("opened circuit %016" PRIx64 ".%u: %s", outcome->message.opened.name.connection,
+             outcome->message.opened.name.epoch, outcome->message.path.c_str());
   parts_.flows.Opened(outcome->message.opened.name, FlowRole::kSource, outcome->message.path, {outcome->socket.get()});
   session->Send({request.second, std::move(outcome->message)}, std::move(outcome->socket));
 }

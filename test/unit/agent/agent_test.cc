@@ -69,7 +69,7 @@ TEST_F(AgentAlone, WelcomesWithItsNode) {
 
 TEST_F(AgentAlone, ServesClientsOneVersionApartAndNoOthers) {
   Start(OptionsFor(chain_, 1));
-  for (uint16_t version = 0; version < 5; ++version) {
+  for (uint16_t version = 0; version < control::kVersion + 3; ++version) {
     auto fd = control::ConnectSocket(SocketOf("B"));
     ASSERT_TRUE(fd);
     ASSERT_TRUE(control::SendPacket(fd->get(), control::Encode({9, control::Hello{version, "x.y"}})));

@@ -177,7 +177,7 @@ class AgentsTest : public testing::Test {
   }
 
   static control::Connect To(const fabric::Fabric& fabric, size_t node, const Token& token) {
-    return {fabric.nodes[node].id, token, {RandomValue<uint64_t>(), 0, 1}, fabric::AgreementHash(fabric)};
+    return {fabric.nodes[node].id, token, {RandomValue<uint64_t>(), 1}, fabric::AgreementHash(fabric)};
   }
   static RefusedMessage RefusedBy(control::Client& client) {
     auto received = Next(client);

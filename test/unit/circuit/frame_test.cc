@@ -10,15 +10,14 @@ namespace {
 
 TEST(Frame, HeaderBytesAreFrozen) {
   FrameBytes bytes = EncodeFrame({.type = FrameType::kData,
-                                  .flags = kPartEnd,
+                                  .flags = kChecksummed,
                                   .checksum = 0x01020304,
                                   .message = 5,
                                   .offset = 0x100,
                                   .length = 0x200,
-                                  .total = 0x300,
-                                  .extra = 0x80});
-  const uint8_t golden[kFrameHeaderBytes] = {1, 1, 1, 0, 4, 3, 2, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0,   1, 0, 0, 0, 0, 0, 0,
-                                             0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 128, 0, 0, 0, 0, 0, 0, 0};
+                                  .total = 0x300});
+  const uint8_t golden[kFrameHeaderBytes] = {2, 1, 1, 0, 4, 3, 2, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0,
+                                             0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
   EXPECT_EQ(0, std::memcmp(bytes.data(), golden, sizeof golden));
 }
 
@@ -33,7 +32,7 @@ TEST(Frame, WhatIsEncodedDecodesToTheSame) {
 }
 
 TEST(Frame, IllegalHeadersAreRefused) {
-  FrameHeader good{.type = FrameType::kData, .message = 1, .offset = 10, .length = 20, .total = 30, .extra = 0};
+  FrameHeader good{.type = FrameType::kData, .message = 1, .offset = 10, .length = 20, .total = 30};
   ASSERT_TRUE(DecodeFrame(EncodeFrame(good)));
   auto refused = [&](auto change) {
     FrameHeader h = good;
@@ -41,20 +40,23 @@ TEST(Frame, IllegalHeadersAreRefused) {
     return !DecodeFrame(EncodeFrame(h));
   };
   EXPECT_TRUE(refused([](auto& h) { h.type = static_cast<FrameType>(0); }));
-  EXPECT_TRUE(refused([](auto& h) { h.type = static_cast<FrameType>(8); }));
+  EXPECT_TRUE(refused([](auto& h) { h.type = static_cast<FrameType>(7); }));
   EXPECT_TRUE(refused([](auto& h) { h.flags = 0x8000; }));
   EXPECT_TRUE(refused([](auto& h) { h.length = 21; }));
   EXPECT_TRUE(refused([](auto& h) { h.offset = ~uint64_t{0}; }));
   EXPECT_TRUE(refused([](auto& h) { h.total = kMaxMessageBytes + 1; }));
-  EXPECT_TRUE(refused([](auto& h) { h.extra = 11; }));
+  EXPECT_TRUE(refused([](auto& h) { h.extra = 1; }));
+  EXPECT_TRUE(refused([](auto& h) { h.length = 0; })) << "an empty segment of a message that has bytes";
+  EXPECT_FALSE(refused([](auto& h) { h.offset = h.length = h.total = 0; })) << "a message without bytes";
   EXPECT_TRUE(refused([](auto& h) { h.type = FrameType::kAck; })) << "only DATA carries payload";
+  EXPECT_TRUE(refused([](auto& h) { h = {.type = FrameType::kAck, .flags = kChecksummed}; })) << "or its checksum";
   const auto with_checksum = [&](uint64_t bytes) {
     return refused([&](auto& h) { h.flags = kChecksummed, h.length = bytes, h.total = h.offset + bytes; });
   };
   EXPECT_FALSE(with_checksum(kMaxChecksummedBytes));
   EXPECT_TRUE(with_checksum(kMaxChecksummedBytes + 1));
   FrameBytes other_version = EncodeFrame(good);
-  other_version[0] = std::byte{2};
+  other_version[0] = std::byte{kWireVersion + 1};
   EXPECT_FALSE(DecodeFrame(other_version));
 }
 

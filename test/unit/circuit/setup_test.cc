@@ -20,7 +20,7 @@ std::string Hex(const std::vector<std::byte>& bytes) {
 
 OpenMessage SomeOpen() {
   OpenMessage m;
-  m.name = {0x0102030405060708, 9, 10};
+  m.name = {0x0102030405060708, 10};
   for (size_t i = 0; i < m.token.size(); ++i) m.token[i] = static_cast<std::byte>(0xa0 + i);
   m.agreement = 0x1122334455667788;
   m.source = 3;
@@ -37,7 +37,7 @@ OpenMessage SomeOpen() {
   return m;
 }
 
-OpenedMessage SomeOpened() { return {{1, 2, 3}, {std::byte{7}}, "0.2", "/q", "n"}; }
+OpenedMessage SomeOpened() { return {{1, 3}, {std::byte{7}}, "0.2", "/q", "n"}; }
 
 std::span<const std::byte> Body(const std::vector<std::byte>& whole) {
   return std::span(whole).subspan(kSetupPrefixBytes);
@@ -50,11 +50,10 @@ Result<SetupPrefix> Prefix(const std::vector<std::byte>& whole) {
 TEST(Setup, OpenHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeOpen(SomeOpen())),
             "6e524c59"
-            "0400"
+            "0500"
             "0100"
-            "91000000"
+            "8d000000"
             "0807060504030201"
-            "09000000"
             "0a000000"
             "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf"
             "8877665544332211"
@@ -131,11 +130,10 @@ TEST(Setup, ParallelLinksJoinTheTwoNodesOfADirectPath) {
 TEST(Setup, OpenedHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeOpened(SomeOpened())),
             "6e524c59"
-            "0400"
+            "0500"
             "0200"
-            "1f000000"
+            "1b000000"
             "0100000000000000"
-            "02000000"
             "03000000"
             "010007"
             "0300302e32"
@@ -146,7 +144,7 @@ TEST(Setup, OpenedHasTheseBytes) {
 TEST(Setup, RefusedHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeRefused({5, true, RefusedCode::kOwnerGone, "gone"})),
             "6e524c59"
-            "0400"
+            "0500"
             "0300"
             "12000000"
             "0500000000000000"
@@ -224,7 +222,7 @@ TEST(Setup, PrefixRefusesOtherMagicVersionTypeAndLength) {
   auto version = with(4, 2);
   ASSERT_FALSE(version);
   EXPECT_EQ(version.error().code, ErrorCode::kUsage);
-  EXPECT_NE(version.error().what.find("in version 2, this node in version 4"), std::string::npos)
+  EXPECT_NE(version.error().what.find("in version 2, this node in version 5"), std::string::npos)
       << version.error().what;
   EXPECT_FALSE(with(6, 0));
   EXPECT_FALSE(with(6, 13));
@@ -285,11 +283,11 @@ TEST(Setup, LongBuildsAndPathsAreCutWhereTheyAreWrittenAndRefusedWhereRead) {
   ASSERT_TRUE(opened);
   EXPECT_EQ(opened->plugin.size(), kMaxPluginPathBytes);
   // name, offer, then a build of one byte too many, an empty path and an empty note
-  std::vector<std::byte> longer(16 + 2 + 2 + kMaxBuildBytes + 1 + 2 + 2);
-  longer[18] = static_cast<std::byte>(kMaxBuildBytes + 1);
+  std::vector<std::byte> longer(12 + 2 + 2 + kMaxBuildBytes + 1 + 2 + 2);
+  longer[14] = static_cast<std::byte>(kMaxBuildBytes + 1);
   EXPECT_FALSE(DecodeOpened(longer));
-  longer.erase(longer.begin() + 20);
-  longer[18] = static_cast<std::byte>(kMaxBuildBytes);
+  longer.erase(longer.begin() + 16);
+  longer[14] = static_cast<std::byte>(kMaxBuildBytes);
   EXPECT_TRUE(DecodeOpened(longer));
 }
 

@@ -33,7 +33,7 @@ class BadWire {
     receiver->Fence();
     int fds[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-    const CircuitName name{7, 0, circuits_++};
+    const CircuitName name{7, circuits_++};
     auto near = std::make_unique<circuit::Circuit>(transport::AdoptSocket(fds[0]), name, "A ab--ba B", send_counters);
     auto far = std::make_unique<circuit::Circuit>(
         std::make_unique<fake::FlippingHop>(transport::AdoptSocket(fds[1]), flips), name, "A ab--ba B", recv_counters);

@@ -56,9 +56,8 @@ TEST(HostilePeer, ASenderRefusesWhatNoReceiverMaySay) {
       {.type = FrameType::kAck, .message = ~uint64_t{0}},
       {.type = FrameType::kCts, .message = 1, .total = 8},
       {.type = FrameType::kCts, .message = 0, .total = 8, .extra = 3},
-      {.type = FrameType::kData, .flags = kPartEnd},
+      {.type = FrameType::kData},
       {.type = FrameType::kResume},
-      {.type = FrameType::kCredit},
       {.type = FrameType::kClose, .extra = 1},
   };
   for (const FrameHeader& bad : kBad) {
@@ -80,15 +79,10 @@ TEST(HostilePeer, AReceiverRefusesWhatNoSenderMaySay) {
   const Case kBad[] = {
       {{.type = FrameType::kCts}, 0},
       {{.type = FrameType::kAck}, 0},
-      {{.type = FrameType::kData, .flags = kPartEnd, .message = 1, .length = 8, .total = 8}, 8},
-      {{.type = FrameType::kData,
-        .flags = kPartEnd,
-        .message = 0,
-        .length = fake::kEager + 1,
-        .total = fake::kEager + 1},
+      {{.type = FrameType::kData, .message = 1, .length = 8, .total = 8}, 8},
+      {{.type = FrameType::kData, .message = 0, .length = fake::kEager + 1, .total = fake::kEager + 1},
        fake::kEager + 1},
       {{.type = FrameType::kData, .message = 0, .offset = 8, .length = 8, .total = 16}, 8},
-      {{.type = FrameType::kData, .flags = kPartEnd, .message = 0, .length = 8, .total = 16}, 8},
   };
   for (const Case& bad : kBad) {
     Receiver victim;
@@ -97,13 +91,12 @@ TEST(HostilePeer, AReceiverRefusesWhatNoSenderMaySay) {
   }
   Receiver changed;
   changed.Say({.type = FrameType::kData, .message = 0, .length = 8, .total = 16}, std::span(payload).first(8));
-  changed.Say({.type = FrameType::kData, .flags = kPartEnd, .message = 0, .offset = 8, .length = 16, .total = 24},
+  changed.Say({.type = FrameType::kData, .message = 0, .offset = 8, .length = 16, .total = 24},
               std::span(payload).first(16));
   EXPECT_NE(changed.Error(), "") << "a message may not change its size";
   Receiver ninth;
   for (uint64_t m = 0; m <= stream::kEagerMessages; ++m) {
-    ninth.Say({.type = FrameType::kData, .flags = kPartEnd, .message = m, .length = 1, .total = 1},
-              std::span(payload).first(1));
+    ninth.Say({.type = FrameType::kData, .message = m, .length = 1, .total = 1}, std::span(payload).first(1));
   }
   EXPECT_NE(ninth.Error(), "") << "more eager messages than there are slots";
 }

@@ -39,7 +39,7 @@ class Pair {
     int fds[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     const auto circuit = [&](int fd) {
-      return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0, epoch_}, "A ab--ba B",
+      return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, epoch_}, "A ab--ba B",
                                                 counters);
     };
     RecvCircuit arrived{.circuit = circuit(fds[1])};

@@ -71,7 +71,7 @@ class Chain {
 
  private:
   std::unique_ptr<circuit::Circuit> Circuit(int fd, Counters& counters) {
-    return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0, epoch_}, "A ab--ba B",
+    return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, epoch_}, "A ab--ba B",
                                               counters);
   }
   // False: the last byte that may pass has passed.
@@ -218,16 +218,11 @@ TEST(Recovery, WhatComesTwiceIsDroppedBeforeItIsPlaced) {
     int ends[2];
     EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
     far = Fd(ends[1]);
-    return std::make_unique<circuit::Circuit>(transport::AdoptSocket(ends[0]), CircuitName{7, 0, epoch}, "A B",
-                                              counters);
+    return std::make_unique<circuit::Circuit>(transport::AdoptSocket(ends[0]), CircuitName{7, epoch}, "A B", counters);
   };
   auto data = [](const Fd& fd, uint64_t message, std::byte filled, uint64_t offset = 0, uint64_t length = 4000) {
-    const FrameHeader header{.type = FrameType::kData,
-                             .flags = static_cast<uint16_t>(offset + length == 4000 ? kPartEnd : 0),
-                             .message = message,
-                             .offset = offset,
-                             .length = length,
-                             .total = 4000};
+    const FrameHeader header{
+        .type = FrameType::kData, .message = message, .offset = offset, .length = length, .total = 4000};
     const FrameBytes bytes = EncodeFrame(header);
     std::vector<std::byte> frame(bytes.begin(), bytes.end());
     frame.resize(frame.size() + length, filled);

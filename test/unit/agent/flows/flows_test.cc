@@ -22,7 +22,7 @@ TcpSocket SocketOn(const std::string& interface, uint64_t cookie) {
 
 FlowTable::Opening OpeningOf(FlowRole role, const std::string& path, std::vector<TcpSocket> sockets) {
   static uint64_t connection = 0;
-  return {{++connection, 0, 1}, role, path, std::move(sockets)};
+  return {{++connection, 1}, role, path, std::move(sockets)};
 }
 
 // Knows the sockets that a test gives it, by cookie.
@@ -190,7 +190,7 @@ class FlowsOnLoopback : public testing::TestWithParam<int> {
 
 TEST_P(FlowsOnLoopback, TheKernelsFiguresAreTheCircuits) {
   TcpPair pair = ConnectedPair(GetParam());
-  flows_.Opened({0x77, 1, 2}, FlowRole::kSource, "A ab--ba B", {pair.near.get()});
+  flows_.Opened({0x77, 2}, FlowRole::kSource, "A ab--ba B", {pair.near.get()});
   clock_.Advance(std::chrono::milliseconds(1500));
   MoveBytes(pair, 100000);
   json told = Ask();
@@ -210,7 +210,7 @@ TEST_P(FlowsOnLoopback, TheKernelsFiguresAreTheCircuits) {
 
 TEST_P(FlowsOnLoopback, TheOtherEndsFiguresAndTheEnd) {
   TcpPair pair = ConnectedPair(GetParam());
-  flows_.Opened({0x77, 1, 2}, FlowRole::kDestination, "A ab--ba B", {pair.far.get()});
+  flows_.Opened({0x77, 2}, FlowRole::kDestination, "A ab--ba B", {pair.far.get()});
   MoveBytes(pair, 50000);
   EXPECT_EQ(Ask()["circuits"][0]["hops"][0]["received_bytes"], 50000);
   // The descriptor is another process's by now; the socket is what counts.
@@ -241,7 +241,7 @@ TEST_P(FlowsOnLoopback, TheBusiestAreToldWhileTheyFit) {
   std::vector<TcpPair> pairs;
   for (int i = 0; i < 20; ++i) {
     pairs.push_back(ConnectedPair(GetParam()));
-    flows_.Opened({static_cast<uint64_t>(i), 0, 1}, FlowRole::kDestination, "A ab--ba B", {pairs.back().far.get()});
+    flows_.Opened({static_cast<uint64_t>(i), 1}, FlowRole::kDestination, "A ab--ba B", {pairs.back().far.get()});
   }
   MoveBytes(pairs[13], 5000);
   MoveBytes(pairs[4], 3000);

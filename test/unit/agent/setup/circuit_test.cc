@@ -119,8 +119,7 @@ TEST_F(Circuits, AnAnswerThatNamesAnotherCircuitOrEpochIsNotTaken) {
   auto a = ClientOf("A"), c = ClientOf("C");
   ASSERT_TRUE(c->Send({0, control::Register{token_}}));
   for (size_t self : {0, 2}) {
-    for (auto change : {+[](CircuitName& n) { ++n.epoch; }, +[](CircuitName& n) { ++n.circuit; },
-                        +[](CircuitName& n) { ++n.connection; }}) {
+    for (auto change : {+[](CircuitName& n) { ++n.epoch; }, +[](CircuitName& n) { ++n.connection; }}) {
       auto& from = self == 2 ? *c : *a;
       ASSERT_TRUE(from.Send({5, To(chain_, 2, token_)}));
       auto arrived = Next(*c);

@@ -28,7 +28,7 @@ struct Chain {
     ASSERT_TRUE(network.UntilAllKnow(links));
   }
   NetworkClient Client(size_t node) { return NetworkClient(network, *nodes[node]); }
-  control::Connect To(size_t node) const { return {nodes[node]->id, token, {RandomValue<uint64_t>(), 0, 1}, 0}; }
+  control::Connect To(size_t node) const { return {nodes[node]->id, token, {RandomValue<uint64_t>(), 1}, 0}; }
   control::Watch Watching(const AgentNetwork::Circuit& circuit, bool source) const {
     const OpenMessage& open = circuit.arrived.open;
     return {open.name.connection, source ? open.route.back().to : open.source, source, circuit.connected.route};
@@ -91,7 +91,7 @@ TEST(RecoveryNetwork, AHostThatFallsSilentIsMissedInTimeAndItsCircuitsEnd) {
     ASSERT_TRUE(network.UntilAllKnow(2));
     NetworkClient from(network, a), to(network, c);
     const Token token = RandomValue<Token>();
-    auto circuit = network.Open(from, to, {c.id, token, {1, 0, 1}, 0});
+    auto circuit = network.Open(from, to, {c.id, token, {1, 1}, 0});
     from.Send(0, control::Watch{1, c.id, true, circuit.connected.route});
     ASSERT_TRUE(network.Carries(circuit.source, circuit.destination));
     network.For(seconds(3));  // a ping has gone and was acknowledged
@@ -102,7 +102,7 @@ TEST(RecoveryNetwork, AHostThatFallsSilentIsMissedInTimeAndItsCircuitsEnd) {
     printf("a silent host is missed after %.2f s\n", Seconds(clock.Now() - cut));
     EXPECT_EQ(from.Next<control::LinkLost>().sentence, "link B-C (B/bc to C/cb) is down: B no longer reports it");
     EXPECT_TRUE(network.UntilEnd(circuit.source, milliseconds(200))) << "B ends what crosses the link";
-    from.Send(5, control::Connect{c.id, token, {1, 0, 2}, 0});
+    from.Send(5, control::Connect{c.id, token, {1, 2}, 0});
     EXPECT_THAT(from.Next<control::Failed>().refused.sentence,
                 HasSubstr("the last of link B-C: B no longer reports it"));
     NetworkClient at_b(network, b);
@@ -291,7 +291,7 @@ TEST(RecoveryNetwork, InADeclaredFabricCarriersAreWatchedToo) {
     for (NetworkNode* node : {&a, &b, &c}) network.StartDeclared(*node, declared);
     NetworkClient from(network, a), at_b(network, b), to(network, c);
     const Token token = RandomValue<Token>();
-    control::Connect connect{c.id, token, {1, 0, 1}, 0};
+    control::Connect connect{c.id, token, {1, 1}, 0};
     connect.avoid = {{a.id, c.id, "ac", "ca"}};
     const auto circuit = network.Open(from, to, connect);
     ASSERT_EQ(circuit.connected.path, "A ab--ba B bc--cb C");

@@ -28,7 +28,7 @@ class Trust : public AgentsTest {
   }
   OpenMessage OpenTo(size_t to) const {
     OpenMessage open;
-    open.name = {RandomValue<uint64_t>(), 0, 1};
+    open.name = {RandomValue<uint64_t>(), 1};
     open.token = token_;
     open.source = chain_.nodes[0].id;
     open.source_name = "A";

@@ -31,7 +31,7 @@ TEST(Top, ShowsPortsAndCircuits) {
   EXPECT_EQ(lines[3], "ba    A/ab  100 Mbit/s  8 Mbit/s  8 kbit/s   8 %  100 us              0");
   EXPECT_EQ(lines[4], "bc    C/cb  100 Mbit/s  8 kbit/s  8 Mbit/s   8 %  100 us              2");
   EXPECT_EQ(lines[6], "ROLE   PATH                       FORWARD           BACK  TOTAL     RTT    AGE  CONNECTION");
-  EXPECT_EQ(lines[7], "relay  A ab--ba B bc--cb C  5.33 Mbit/s >  5.33 kbit/s <   1 MB  100 us  0.0 s  00000000.0");
+  EXPECT_EQ(lines[7], "relay  A ab--ba B bc--cb C  5.33 Mbit/s >  5.33 kbit/s <   1 MB  100 us  0.0 s  00000000.1");
 }
 
 TEST(Top, FitsAnyScreenAndCountsWhatItLeavesOut) {
