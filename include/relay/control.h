@@ -19,7 +19,9 @@
 
 namespace relay::control {
 
-// Of this protocol, as spoken by this program: an object of its own, so that a test can link another.
+// Nobody speaks 4: messages of 3 cannot be read any more, so whoever speaks it must be two versions apart.
+inline constexpr uint16_t kControlVersion = 5;
+// What this program speaks is an object of its own, so that a test can link another.
 extern const uint16_t kVersion;
 inline constexpr size_t kMaxPacket = size_t{60} * 1024;  // below the default limit of a socket buffer
 

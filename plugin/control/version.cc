@@ -2,7 +2,6 @@
 
 namespace relay::control {
 
-// Nobody speaks 4: messages of 3 cannot be read any more, so whoever speaks it must be two versions apart.
-const uint16_t kVersion = 5;
+const uint16_t kVersion = kControlVersion;
 
 }  // namespace relay::control

@@ -103,7 +103,8 @@ def served_by(agent, command):
 
 
 @pytest.mark.nccl
-@pytest.mark.parametrize("agent,plugin", [("test/agent_v6", "libnccl-net-relay.so"), ("nccl-relay", "test/libplugin_v6.so")],
+@pytest.mark.parametrize("agent,plugin", [("test/agent_ahead_1", "libnccl-net-relay.so"),
+                                          ("nccl-relay", "test/libplugin_ahead_1.so")],
                          ids=["newer", "older"])
 def test_an_agent_one_version_apart_serves_the_plugin(lab, build, agent, plugin):
     run = lab.run("chain:3", "sh", "-c", served_by(build / agent, f"{lab.rank} {SMALL}"), deadline=60,
@@ -114,7 +115,7 @@ def test_an_agent_one_version_apart_serves_the_plugin(lab, build, agent, plugin)
 
 @pytest.mark.nccl
 def test_an_agent_two_versions_apart_is_refused_in_words(lab, build):
-    run = lab.run("chain:3", "sh", "-c", served_by(build / "test/agent_v7", f"{lab.rank} {SMALL}"), deadline=60,
+    run = lab.run("chain:3", "sh", "-c", served_by(build / "test/agent_ahead_2", f"{lab.rank} {SMALL}"), deadline=60,
                   options=["--agents", "none", "--timeout", "40", "--grace", "20"]).failed()
     assert run.status != 124 and run.seconds < 10, run.text()
     for node in "ABC":
