@@ -93,7 +93,7 @@ class Stream : protected circuit::FrameSink {
   // Grows with every message, and every part of one, that has come over.
   virtual uint64_t Reached() const = 0;
 
-  // Under the lock: these take the place of the last, which was dropped. `near_link`: "A ab--ba B", the one whose hop
+  // Under the lock: these take the place of the last, which was dropped. `near_link`: "A ab--ba", the one whose hop
   // ends here.
   void Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<Carrier> carrier, std::string near_link,
             const OnTaken& on_taken);

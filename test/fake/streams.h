@@ -11,7 +11,7 @@ inline std::shared_ptr<stream::SendStream> MakeSender(std::unique_ptr<circuit::C
                                                       const stream::StreamOptions& options, Counters& counters,
                                                       uint64_t eager_bytes) {
   auto out = std::make_shared<stream::SendStream>(options, counters);
-  out->Adopt({.circuit = std::move(circuit), .eager_bytes = eager_bytes, .near_link = "A ab--ba B"});
+  out->Adopt({.circuit = std::move(circuit), .eager_bytes = eager_bytes, .near_link = "A ab--ba"});
   return out;
 }
 
@@ -19,7 +19,7 @@ inline std::shared_ptr<stream::RecvStream> MakeReceiver(std::unique_ptr<circuit:
                                                         const stream::StreamOptions& options, Counters& counters,
                                                         uint64_t eager_bytes) {
   auto out = std::make_shared<stream::RecvStream>(options, counters, eager_bytes);
-  out->Adopt({.circuit = std::move(circuit), .near_link = "A ab--ba B"});
+  out->Adopt({.circuit = std::move(circuit), .near_link = "A ab--ba"});
   return out;
 }
 
@@ -27,7 +27,7 @@ inline std::shared_ptr<stream::SendStream> MakeSender(std::unique_ptr<circuit::C
                                                       std::unique_ptr<transport::SendLane> lane,
                                                       const stream::StreamOptions& options, Counters& counters) {
   auto out = std::make_shared<stream::SendStream>(options, counters);
-  out->Adopt({.circuit = std::move(circuit), .lane = std::move(lane), .near_link = "A ab--ba B"});
+  out->Adopt({.circuit = std::move(circuit), .lane = std::move(lane), .near_link = "A ab--ba"});
   return out;
 }
 
@@ -35,7 +35,7 @@ inline std::shared_ptr<stream::RecvStream> MakeReceiver(std::unique_ptr<circuit:
                                                         std::unique_ptr<transport::RecvLane> lane,
                                                         const stream::StreamOptions& options, Counters& counters) {
   auto out = std::make_shared<stream::RecvStream>(options, counters, /*eager_bytes=*/0);
-  out->Adopt({.circuit = std::move(circuit), .lane = std::move(lane), .near_link = "A ab--ba B"});
+  out->Adopt({.circuit = std::move(circuit), .lane = std::move(lane), .near_link = "A ab--ba"});
   return out;
 }
 

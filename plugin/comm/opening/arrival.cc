@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "circuit/offer.h"
-#include "comm/opening/path_text.h"
+#include "comm/opening/near_link.h"
 #include "comm/opening/this_build.h"
 
 namespace relay::comm {
@@ -24,13 +24,13 @@ std::optional<RdmaRecvEnd> MakeRecvEnd(control::Arrived& arrived, int socket, co
 Arrival MakeArrival(const CircuitTools& tools, control::Received received) {
   auto& arrived = std::get<control::Arrived>(received.packet.message);
   const OpenMessage& open = arrived.open;
+  const std::string& here = tools.link.welcome().node_name;
   auto end = MakeRecvEnd(arrived, received.fd.get(), tools.knobs);
   RELAY_INFO("accepted from %s: path %s, %s", open.source_name.c_str(), arrived.path.c_str(),
              end ? end->devices.front()->name().c_str() : "tcp");
   if (end) SayLinks("rdma from " + open.source_name, end->devices);
   tools.aloud.Warn(arrived.note);
-  tools.aloud.Warn(
-      BuildDiffers(tools.link.welcome().node_name, TheBuild(), {open.source_name, open.build, open.plugin}));
+  tools.aloud.Warn(BuildDiffers(here, TheBuild(), {open.source_name, open.build, open.plugin}));
   auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(received.fd.release()), open.name,
                                                     arrived.path, tools.counters);
   circuit->QueueSetup(
@@ -39,12 +39,13 @@ Arrival MakeArrival(const CircuitTools& tools, control::Received received) {
                     .build = TheBuild().build,
                     .plugin = TheBuild().file,
                     .note = arrived.note}));
-  Arrival out{.circuit = {.circuit = std::move(circuit), .near_link = LastLink(arrived.path)},
-              .name = open.name,
-              .source = open.source,
-              .source_name = open.source_name,
-              .source_token = open.source_token,
-              .route = open.route};
+  Arrival out{
+      .circuit = {.circuit = std::move(circuit), .near_link = NearLink(here, open.route, RouteEnd::kDestination)},
+      .name = open.name,
+      .source = open.source,
+      .source_name = open.source_name,
+      .source_token = open.source_token,
+      .route = open.route};
   if (end) {
     out.circuit.lane = std::move(end->lane);
     out.devices = std::move(end->devices);

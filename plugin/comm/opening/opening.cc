@@ -2,7 +2,7 @@
 
 #include "base/log.h"
 #include "circuit/offer.h"
-#include "comm/opening/path_text.h"
+#include "comm/opening/near_link.h"
 #include "comm/opening/this_build.h"
 
 namespace relay::comm {
@@ -74,7 +74,7 @@ Opening::Outcome Opening::Open(control::Received received) {
                                                               connect_.name, connected.path, tools_.counters);
   if (tools_.knobs.checksum != 0) opened.circuit.circuit->AddChecksums();
   opened.circuit.eager_bytes = std::min<uint64_t>(offer->eager_bytes, tools_.knobs.eager);
-  opened.circuit.near_link = FirstLink(connected.path);
+  opened.circuit.near_link = NearLink(here, opened.route, RouteEnd::kSource);
   return opened;
 }
 

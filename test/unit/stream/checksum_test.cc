@@ -38,8 +38,8 @@ class BadWire {
     auto far = std::make_unique<circuit::Circuit>(
         std::make_unique<fake::FlippingHop>(transport::AdoptSocket(fds[1]), flips), name, "A ab--ba B", recv_counters);
     if (checksums_) near->AddChecksums();
-    receiver->Adopt({.circuit = std::move(far), .near_link = "A ab--ba B"});
-    sender->Adopt({.circuit = std::move(near), .eager_bytes = fake::kEager, .near_link = "A ab--ba B"});
+    receiver->Adopt({.circuit = std::move(far), .near_link = "A ab--ba"});
+    sender->Adopt({.circuit = std::move(near), .eager_bytes = fake::kEager, .near_link = "A ab--ba"});
   }
   // Another circuit where the last has broken; `lost` is told first.
   void Attend(const std::function<void()>& lost = [] {}) {

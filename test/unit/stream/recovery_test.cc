@@ -37,8 +37,8 @@ class Chain {
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, far), 0);
     near_ = Fd(near[1]);
     far_ = Fd(far[1]);
-    receiver->Adopt({.circuit = Circuit(far[0], recv_counters), .near_link = "A ab--ba B"});
-    sender->Adopt({.circuit = Circuit(near[0], send_counters), .eager_bytes = eager_, .near_link = "A ab--ba B"});
+    receiver->Adopt({.circuit = Circuit(far[0], recv_counters), .near_link = "A ab--ba"});
+    sender->Adopt({.circuit = Circuit(near[0], send_counters), .eager_bytes = eager_, .near_link = "A ab--ba"});
     ++epoch_;
   }
   // So many bytes each way, then both ends hear the end.
