@@ -9,6 +9,13 @@
 
 #include "relay/result.h"
 
+namespace relay {
+
+// Requests per comm that NCCL may have in flight (NCCL_NET_MAX_REQUESTS), hence messages of a lane under way at a time.
+inline constexpr uint64_t kMaxRequests = 32;
+
+}  // namespace relay
+
 namespace relay::transport {
 
 // What a device calls a piece of registered memory; zeros where nothing needs it.

@@ -18,6 +18,8 @@ using comm::ListenComm;
 using comm::MemoryRegion;
 using stream::Request;
 
+static_assert(kMaxRequests == NCCL_NET_MAX_REQUESTS);
+
 const char* GetEnvironment(const char* name) { return std::getenv(name); }
 
 Status Post(void* comm, void* data, size_t size, void* mhandle, bool in_order, void** request) {

@@ -10,9 +10,6 @@ namespace relay::stream {
 
 class Stream;
 
-// NCCL_NET_MAX_REQUESTS: requests per comm that NCCL may have in flight.
-inline constexpr uint64_t kMaxRequests = 32;
-
 // NCCL holds its address until test() says done, fails, or the comm is closed.
 struct Request {
   enum class State : uint8_t { kFree, kPosted, kDone };

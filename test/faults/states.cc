@@ -66,8 +66,8 @@ bool CloseSender(Connection& c) {
 }
 
 bool PostAll(Connection& c) {
-  for (uint64_t i = 0; i < stream::kMaxRequests; ++i) c.Receive(kSmall);
-  for (uint64_t i = 0; i < stream::kMaxRequests; ++i) c.Send(kSmall);
+  for (uint64_t i = 0; i < kMaxRequests; ++i) c.Receive(kSmall);
+  for (uint64_t i = 0; i < kMaxRequests; ++i) c.Send(kSmall);
   for (int turn = 0; turn < 4; ++turn) c.Turn();
   return !c.AllEnded();
 }

@@ -9,10 +9,10 @@
 namespace relay::transport::rdma {
 namespace {
 
-constexpr uint32_t kQueuedEntries = 2 * kLaneMessages;
+constexpr uint32_t kQueuedEntries = 2 * kMaxRequests;
 // Every so many entries one asks for a completion, which frees the places of those before.
 constexpr uint64_t kEntrySignal = 16;
-static_assert(kEntrySignal <= kLaneMessages);
+static_assert(kEntrySignal <= kMaxRequests);
 constexpr size_t kTakenAtOnce = 16;
 
 }  // namespace
@@ -28,7 +28,7 @@ Result<std::unique_ptr<DirectRecvLane>> DirectRecvLane::Make(std::span<const Lin
   if (1 + far.parallel.size() > links.size()) {
     return Fail(ErrorCode::kRemote, "the sender offers queue pairs for more links than its path has");
   }
-  auto news = WindowMemory::Make(*links.front().device, kLaneMessages * kCtsEntryBytes);
+  auto news = WindowMemory::Make(*links.front().device, kMaxRequests * kCtsEntryBytes);
   if (!news) return tl::unexpected(std::move(news).error());
   std::unique_ptr<DirectRecvLane> lane(new DirectRecvLane(std::move(*news), far.first.window));
   std::vector<Stripe> stripes;
@@ -55,7 +55,7 @@ Result<std::unique_ptr<DirectRecvLane>> DirectRecvLane::Make(std::span<const Lin
 
 Result<Stripe> DirectRecvLane::Answer(const Link& link, HopOffer& answer, const HopOffer& far, Duration hop_timeout) {
   auto queue_pair = QueuePair::Create(link.device, {.sends = kQueuedEntries,
-                                                    .receives = kLaneMessages,
+                                                    .receives = kMaxRequests,
                                                     .pieces = 1,
                                                     .inline_bytes = kCtsEntryBytes,
                                                     .hop_timeout = hop_timeout});
@@ -71,8 +71,8 @@ Result<Stripe> DirectRecvLane::Answer(const Link& link, HopOffer& answer, const 
 }
 
 Result<bool> DirectRecvLane::Announce(const LaneBuffer& buffer) {
-  if (announced_ == whole_ + kLaneMessages || !stripes_[0].HasRoom(1)) return false;
-  const uint64_t message = announced_, offset = message % kLaneMessages * kCtsEntryBytes;
+  if (announced_ == whole_ + kMaxRequests || !stripes_[0].HasRoom(1)) return false;
+  const uint64_t message = announced_, offset = message % kMaxRequests * kCtsEntryBytes;
   CtsEntry entry{reinterpret_cast<uint64_t>(buffer.data), static_cast<uint32_t>(buffer.size)};
   for (size_t i = 0; i < stripes_.size(); ++i) entry.keys[i] = buffer.keys[i].remote;
   const CtsBytes bytes = EncodeCts(entry, message);
@@ -111,7 +111,7 @@ Status DirectRecvLane::Take(size_t stripe, const Completion& completion) {
                                         " came a message without its size, or one too many: the peer breaks the "
                                         "protocol");
   }
-  arrivals.sizes[arrivals.end++ % kLaneMessages] = *completion.immediate;
+  arrivals.sizes[arrivals.end++ % kMaxRequests] = *completion.immediate;
   return {};
 }
 
@@ -130,7 +130,7 @@ Result<std::optional<uint64_t>> DirectRecvLane::TakeWhole() {
   const size_t home = HomeStripe(whole_, stripes_.size());
   const auto front = [&](size_t stripe) -> const uint32_t* {
     const Arrivals& arrivals = arrivals_[stripe];
-    return arrivals.begin == arrivals.end ? nullptr : &arrivals.sizes[arrivals.begin % kLaneMessages];
+    return arrivals.begin == arrivals.end ? nullptr : &arrivals.sizes[arrivals.begin % kMaxRequests];
   };
   if (front(home) == nullptr) return std::nullopt;
   const uint32_t size = *front(home);

@@ -51,10 +51,10 @@ class DirectRecvLane final : public RecvLane {
  private:
   // What has come over one stripe. A message takes at most one immediate of each, and they come in its order.
   struct Arrivals {
-    std::array<uint32_t, kLaneMessages> sizes{};  // immediates that no whole message has taken yet
-    uint64_t begin = 0, end = 0;                  // of these
-    uint64_t posted = 0;                          // receives
-    uint64_t spared = 0;                          // whole messages that took none: their receives wait for the next
+    std::array<uint32_t, kMaxRequests> sizes{};  // immediates that no whole message has taken yet
+    uint64_t begin = 0, end = 0;                 // of these
+    uint64_t posted = 0;                         // receives
+    uint64_t spared = 0;                         // whole messages that took none: their receives wait for the next
   };
 
   DirectRecvLane(WindowMemory news, Window ring) : news_(std::move(news)), ring_(ring) {}

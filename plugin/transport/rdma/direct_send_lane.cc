@@ -6,7 +6,7 @@ namespace relay::transport::rdma {
 namespace {
 
 // A message above the device's limit takes several writes, and few are under way at once.
-constexpr uint32_t kQueuedWrites = 2 * kLaneMessages;
+constexpr uint32_t kQueuedWrites = 2 * kMaxRequests;
 constexpr size_t kPollShare = 16;
 
 }  // namespace
@@ -17,7 +17,7 @@ Result<std::unique_ptr<DirectSendLane>> DirectSendLane::Make(std::shared_ptr<Dev
 }
 
 Result<std::unique_ptr<DirectSendLane>> DirectSendLane::Make(std::span<const Link> links, Duration hop_timeout) {
-  auto ring = WindowMemory::Make(*links.front().device, kLaneMessages * kCtsEntryBytes);
+  auto ring = WindowMemory::Make(*links.front().device, kMaxRequests * kCtsEntryBytes);
   if (!ring) return tl::unexpected(std::move(ring).error());
   std::unique_ptr<DirectSendLane> lane(new DirectSendLane(std::move(*ring)));
   for (const Link& link : links.first(std::min(links.size(), kMaxStripes))) {
@@ -93,7 +93,7 @@ std::string DirectSendLane::Summary() const {
 Result<std::optional<uint64_t>> DirectSendLane::CapacityOf(uint64_t message) {
   if (message != started_) return Fail(ErrorCode::kInternal, "a lane was asked for messages out of order");
   if (!has_cts_) {
-    auto entry = ReadCts(ring_.data() + message % kLaneMessages * kCtsEntryBytes, message);
+    auto entry = ReadCts(ring_.data() + message % kMaxRequests * kCtsEntryBytes, message);
     if (!entry) return std::nullopt;
     cts_ = *entry;
     has_cts_ = true;
@@ -114,7 +114,7 @@ uint32_t DirectSendLane::WritesOf(size_t stripe, const Part& part) const {
 }
 
 Result<bool> DirectSendLane::Start(const LaneBuffer& buffer) {
-  if (started_ - whole_ == kLaneMessages) return false;
+  if (started_ - whole_ == kMaxRequests) return false;
   const size_t home = HomeStripe(started_, stripes_.size());
   const bool split = IsSplit(buffer.size, stripes_.size());
   const size_t first = split ? 0 : home, end = split ? stripes_.size() : home + 1;
@@ -122,7 +122,7 @@ Result<bool> DirectSendLane::Start(const LaneBuffer& buffer) {
     if (!stripes_[i].HasRoom(WritesOf(i, PartOf(i, buffer.size)))) return false;
   }
   for (size_t i = first; i < end; ++i) Write(i, PartOf(i, buffer.size), buffer);
-  parts_out_[started_ % kLaneMessages] = static_cast<uint8_t>(end - first);
+  parts_out_[started_ % kMaxRequests] = static_cast<uint8_t>(end - first);
   ++started_;
   has_cts_ = false;
   return true;
@@ -152,7 +152,7 @@ Status DirectSendLane::Take(size_t stripe) {
     if (!count) return tl::unexpected(std::move(count).error());
     for (size_t i = 0; i < *count; ++i) {
       const uint64_t message = completions[i].id;
-      if (message < whole_ || message >= started_ || parts_out_[message % kLaneMessages]-- == 0) {
+      if (message < whole_ || message >= started_ || parts_out_[message % kMaxRequests]-- == 0) {
         return Fail(ErrorCode::kInternal, stripes_.device(stripe).name() + " reports writes done out of order");
       }
     }
@@ -163,7 +163,7 @@ Status DirectSendLane::Take(size_t stripe) {
 
 Result<uint64_t> DirectSendLane::Whole() {
   for (size_t i = 0; i < stripes_.size(); ++i) RELAY_TRY(Take(i));
-  while (whole_ != started_ && parts_out_[whole_ % kLaneMessages] == 0) ++whole_;
+  while (whole_ != started_ && parts_out_[whole_ % kMaxRequests] == 0) ++whole_;
   return whole_;
 }
 

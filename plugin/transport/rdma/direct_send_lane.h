@@ -19,9 +19,6 @@
 
 namespace relay::transport::rdma {
 
-// NCCL_NET_MAX_REQUESTS: requests per comm that NCCL may have in flight.
-inline constexpr uint64_t kLaneMessages = 32;
-
 class DirectSendLane final : public DialledLane {
  public:
   // This side's end of one link.
@@ -76,8 +73,8 @@ class DirectSendLane final : public DialledLane {
   Split split_{std::array<uint32_t, 1>{}};
   CtsEntry cts_;  // of message started_, once CapacityOf has found it
   bool has_cts_ = false;
-  std::array<uint8_t, kLaneMessages> parts_out_{};  // of each message that is under way
-  std::array<uint64_t, kMaxStripes> bytes_{};       // that each stripe was given
+  std::array<uint8_t, kMaxRequests> parts_out_{};  // of each message that is under way
+  std::array<uint64_t, kMaxStripes> bytes_{};      // that each stripe was given
   uint64_t started_ = 0, whole_ = 0, moved_ = 0;
 };
 

@@ -14,14 +14,14 @@ Result<std::unique_ptr<RelayedRecvLane>> RelayedRecvLane::Make(std::shared_ptr<D
                                                                Duration hop_timeout) {
   if (far.slots == 0) return Fail(ErrorCode::kRemote, "the relay offers no slots");
   auto channel = PacketChannel::Make(
-      std::move(device), {.sends = 64, .immediates = static_cast<uint32_t>(kLaneMessages), .hop_timeout = hop_timeout});
+      std::move(device), {.sends = 64, .immediates = static_cast<uint32_t>(kMaxRequests), .hop_timeout = hop_timeout});
   if (!channel) return tl::unexpected(std::move(channel).error());
   RELAY_TRY((*channel)->Accept(far, addresses.near, addresses.far));
   return std::unique_ptr<RelayedRecvLane>(new RelayedRecvLane(std::move(*channel)));
 }
 
 Result<bool> RelayedRecvLane::Announce(const LaneBuffer& buffer) {
-  if (announced_ == whole_ + kLaneMessages || !channel_->MaySend()) return false;
+  if (announced_ == whole_ + kMaxRequests || !channel_->MaySend()) return false;
   // Before the news of it leaves: the relay's immediate always meets a posted receive.
   channel_->ExpectImmediate();
   channel_->Send({.type = PacketType::kCts,

@@ -37,7 +37,7 @@ class RelayedRecvLane final : public RecvLane {
   std::array<PacketChannel::Event, 16> events_;
   size_t next_ = 0, count_ = 0;  // of events_
   // Once fenced: the sizes of messages that had come and were not polled.
-  std::array<uint32_t, kLaneMessages> last_sizes_{};
+  std::array<uint32_t, kMaxRequests> last_sizes_{};
   uint64_t last_begin_ = 0, last_end_ = 0;
   bool fenced_ = false;
 };

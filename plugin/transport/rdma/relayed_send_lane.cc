@@ -6,7 +6,7 @@ namespace relay::transport::rdma {
 namespace {
 
 // A CTS for each message that may be under way, and acknowledgements between them.
-constexpr uint32_t kBackSlots = 2 * kLaneMessages + PacketChannel::kSpareReceives;
+constexpr uint32_t kBackSlots = 2 * kMaxRequests + PacketChannel::kSpareReceives;
 
 }  // namespace
 
@@ -66,7 +66,7 @@ Status RelayedSendLane::Take(const Packet& packet) {
   if (!due) return Fail(ErrorCode::kRemote, "a packet that is not due: the peer breaks the protocol");
   acknowledged_ = packet.whole;
   if (packet.type == PacketType::kAck) return {};
-  if (packet.message != announced_ || announced_ >= acknowledged_ + kLaneMessages) {
+  if (packet.message != announced_ || announced_ >= acknowledged_ + kMaxRequests) {
     return Fail(ErrorCode::kRemote, "CTS for message " + std::to_string(packet.message) + " where " +
                                         std::to_string(announced_) + " was due: the peer breaks the protocol");
   }

@@ -35,13 +35,13 @@ class RelayedSendLane final : public DialledLane {
   };
 
   explicit RelayedSendLane(std::unique_ptr<PacketChannel> channel) : channel_(std::move(channel)) {}
-  Message& At(uint64_t message) { return messages_[message % kLaneMessages]; }
+  Message& At(uint64_t message) { return messages_[message % kMaxRequests]; }
   Status Take(const PacketChannel::Event& event);
   Status Take(const Packet& packet);
   void SendPackets();
 
   std::unique_ptr<PacketChannel> channel_;
-  std::array<Message, kLaneMessages> messages_;
+  std::array<Message, kMaxRequests> messages_;
   uint64_t announced_ = 0;  // messages below have their CTS
   uint64_t started_ = 0;
   uint64_t leaving_ = 0;  // the message whose packets leave now; those below have left

@@ -66,7 +66,7 @@ TEST(HostilePeer, ASenderRefusesWhatNoReceiverMaySay) {
     EXPECT_NE(victim.Error(), "") << static_cast<int>(bad.type) << " " << bad.message;
   }
   Sender flood;
-  for (uint64_t m = 0; m <= stream::kMaxRequests; ++m) flood.Say({.type = FrameType::kCts, .message = m, .total = 8});
+  for (uint64_t m = 0; m <= kMaxRequests; ++m) flood.Say({.type = FrameType::kCts, .message = m, .total = 8});
   EXPECT_NE(flood.Error(), "") << "more receives posted than NCCL may post";
 }
 

@@ -153,7 +153,7 @@ TEST(Stream, AMessageLargerThanItsReceiveEndsBothEndsWithASentence) {
 TEST(Stream, MoreThanThirtyTwoRequestsMustWait) {
   StreamPair pair;
   auto out = Pattern(100000, 1);
-  for (uint64_t i = 0; i < stream::kMaxRequests; ++i) {
+  for (uint64_t i = 0; i < kMaxRequests; ++i) {
     EXPECT_NE(StreamPair::Post(*pair.sender, out.data(), out.size()), nullptr);
   }
   EXPECT_EQ(StreamPair::Post(*pair.sender, out.data(), out.size()), nullptr);

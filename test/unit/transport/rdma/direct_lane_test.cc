@@ -65,7 +65,7 @@ TEST(DirectLane, AMessageAboveTheDevicesLimitTakesSeveralWrites) {
 TEST(DirectLane, NothingIsAnnouncedBeyondWhatMayBeUnderWay) {
   DirectLanes lanes;
   Registered to(*lanes.b, 64);
-  for (uint64_t i = 0; i < kLaneMessages; ++i) ASSERT_TRUE(*lanes.receiver->Announce(to.buffer(64)));
+  for (uint64_t i = 0; i < kMaxRequests; ++i) ASSERT_TRUE(*lanes.receiver->Announce(to.buffer(64)));
   EXPECT_FALSE(*lanes.receiver->Announce(to.buffer(64)));
 }
 

@@ -261,7 +261,7 @@ RC_GTEST_PROP(Fence, WholeIsThePrefixOfWhichAllBytesAreThere, ()) {
   lanes.Connect();
   const auto sizes = *rc::gen::container<std::vector<size_t>>(
       rc::gen::oneOf(rc::gen::inRange<size_t>(0, 300), rc::gen::inRange<size_t>(kSplitBytes, kSplitBytes + 999)));
-  const size_t count = std::min<size_t>(sizes.size(), kLaneMessages);
+  const size_t count = std::min<size_t>(sizes.size(), kMaxRequests);
   std::vector<std::unique_ptr<RegisteredOnAll>> from, to;
   for (size_t i = 0; i < count; ++i) {
     from.push_back(std::make_unique<RegisteredOnAll>(lanes.a, sizes[i]));

@@ -322,7 +322,7 @@ struct Hostile {
       ends.push_back(fake::OpenEnd(verbs, "a" + std::to_string(i)));
       devices.push_back(fake::OpenDevice(verbs, "b" + std::to_string(i)));
     }
-    news = fake::MakeBuffer(*ends[0].device, kLaneMessages * kCtsEntryBytes);
+    news = fake::MakeBuffer(*ends[0].device, kMaxRequests * kCtsEntryBytes);
     LaneOffer offer{.first = {.endpoint = ends[0].pair->near(), .window = {news.remote().address, news.remote().key}}};
     offer.parallel.push_back(HopOffer{.endpoint = ends[1].pair->near()});
     std::vector<DirectRecvLane::Link> links{{devices[0]}, {devices[1]}};
