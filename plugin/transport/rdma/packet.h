@@ -35,6 +35,14 @@ struct Packet {
   bool last() const { return offset + length == total; }
 };
 
+// Credit comes back as the immediate of an empty RDMA write: the top bit, and how many packets the side that sends it
+// has given back since the beginning, modulo 2^31. Any other immediate is the size of a message.
+inline constexpr uint32_t kCreditFlag = 1u << 31;
+inline constexpr uint32_t EncodeCredit(uint64_t given_back) {
+  return kCreditFlag | (static_cast<uint32_t>(given_back) & ~kCreditFlag);
+}
+inline constexpr bool IsCredit(uint32_t immediate) { return (immediate & kCreditFlag) != 0; }
+
 using PacketHeader = std::array<std::byte, kPacketBytes>;
 PacketHeader EncodePacket(const Packet& packet);
 // Refuses other versions, unknown types, and lengths that do not fit their message.

@@ -10,7 +10,6 @@ namespace relay::transport::rdma {
 namespace {
 
 constexpr uint64_t kCreditId = ~uint64_t{0};  // no owner's id
-constexpr uint32_t kCreditFlag = 1u << 31;    // of an immediate; the rest is a count of packets
 // Every so many credits one asks for a completion, which frees the places of those before.
 constexpr uint64_t kSignalEvery = 8;
 // Credits are told when so large a part of the slots has been given back.
@@ -33,16 +32,16 @@ PacketChannel::PacketChannel(std::shared_ptr<Device> device, const Shape& shape,
 Result<std::unique_ptr<PacketChannel>> PacketChannel::Make(std::shared_ptr<Device> device, const Shape& shape,
                                                            SlotSpace space, uint32_t space_key) {
   auto headers = WindowMemory::Make(*device, std::max<size_t>(1, shape.slots) * kPacketBytes);
-  if (!headers) return tl::unexpected(std::move(headers).error());
+  RELAY_TRY(headers);
 
   auto staging = WindowMemory::Make(*device, shape.sends * kPacketBytes);
-  if (!staging) return tl::unexpected(std::move(staging).error());
+  RELAY_TRY(staging);
   auto queue_pair = QueuePair::Create(device, {.sends = shape.sends,
                                                .receives = shape.slots + shape.immediates + kSpareReceives,
                                                .pieces = 2,
                                                .inline_bytes = kPacketBytes,
                                                .hop_timeout = shape.hop_timeout});
-  if (!queue_pair) return tl::unexpected(std::move(queue_pair).error());
+  RELAY_TRY(queue_pair);
   std::unique_ptr<PacketChannel> channel(new PacketChannel(
       std::move(device), shape, space, space_key, std::move(*headers), std::move(*staging), std::move(*queue_pair)));
   // Before anybody can send.
@@ -59,7 +58,7 @@ HopOffer PacketChannel::offer() const {
 Status PacketChannel::Accept(const HopOffer& far, const std::optional<SocketAddress>& near_address,
                              const std::optional<SocketAddress>& far_address) {
   auto pair = ChooseGids(near_, far.endpoint, near_address, far_address);
-  if (!pair) return tl::unexpected(std::move(pair).error());
+  RELAY_TRY(pair);
   RELAY_TRY(queue_pair_->Connect(far.endpoint, *pair));
   near_.chosen = static_cast<uint8_t>(pair->far);
   near_.own = static_cast<uint8_t>(pair->near);
@@ -110,9 +109,9 @@ void PacketChannel::GiveBack(uint32_t slot) {
 void PacketChannel::ReturnCredits() {
   const uint64_t due = std::max<uint64_t>(1, Offered() / kTellPart);
   if (given_back_ - told_ < due || !queue_pair_->HasRoom(1)) return;
-  const auto count = static_cast<uint32_t>(given_back_) & ~kCreditFlag;
-  queue_pair_->Write({}, {}, kCreditId,
-                     {.signaled = credits_sent_ % kSignalEvery == kSignalEvery - 1, .immediate = kCreditFlag | count});
+  queue_pair_->Write(
+      {}, {}, kCreditId,
+      {.signaled = credits_sent_ % kSignalEvery == kSignalEvery - 1, .immediate = EncodeCredit(given_back_)});
   ++credits_sent_;
   told_ = given_back_;
 }
@@ -135,7 +134,7 @@ Result<size_t> PacketChannel::Poll(std::span<Event> out) {
   size_t given = 0;
   while (given == 0) {
     auto count = queue_pair_->Poll(std::span(completions).first(most));
-    if (!count) return tl::unexpected(std::move(count).error());
+    RELAY_TRY(count);
     if (*count == 0) return 0;
     auto news = Sort(std::span(completions).first(*count), out);
     if (!news) return news;
@@ -152,7 +151,7 @@ Result<size_t> PacketChannel::Sort(std::span<const Completion> completions, std:
       if (completion.id != kCreditId) out[given++] = {.kind = Event::Kind::kSent, .id = completion.id};
       continue;
     }
-    if (completion.immediate && (*completion.immediate & kCreditFlag) != 0) {
+    if (completion.immediate && IsCredit(*completion.immediate)) {
       RELAY_TRY(TakeCredit(*completion.immediate));
       PostReceive(completion.id);
       continue;
@@ -174,7 +173,7 @@ Result<size_t> PacketChannel::Sort(std::span<const Completion> completions, std:
 Status PacketChannel::Fence(const std::function<Status(uint32_t immediate)>& take) {
   QueuePair* const queue_pair = queue_pair_.get();
   return FenceAll({&queue_pair, 1}, [&](size_t, const Completion& completion) -> Status {
-    if (!completion.immediate || (*completion.immediate & kCreditFlag) != 0) return {};
+    if (!completion.immediate || IsCredit(*completion.immediate)) return {};
     return take(*completion.immediate);
   });
 }

@@ -5,18 +5,12 @@
 #include <random>
 #include <string>
 
+#include "fake/hex.h"
+
 namespace relay {
 namespace {
 
-std::string Hex(const std::vector<std::byte>& bytes) {
-  static const char* const kDigits = "0123456789abcdef";
-  std::string out;
-  for (std::byte b : bytes) {
-    out += kDigits[static_cast<unsigned>(b) >> 4];
-    out += kDigits[static_cast<unsigned>(b) & 15];
-  }
-  return out;
-}
+using fake::Hex;
 
 OpenMessage SomeOpen() {
   OpenMessage m;

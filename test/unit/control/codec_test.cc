@@ -2,20 +2,13 @@
 
 #include <random>
 
+#include "fake/hex.h"
 #include "relay/control.h"
 
 namespace relay::control {
 namespace {
 
-std::string Hex(const std::vector<std::byte>& bytes) {
-  static const char* const kDigits = "0123456789abcdef";
-  std::string out;
-  for (std::byte b : bytes) {
-    out += kDigits[static_cast<unsigned>(b) >> 4];
-    out += kDigits[static_cast<unsigned>(b) & 15];
-  }
-  return out;
-}
+using fake::Hex;
 
 Token SomeToken() {
   Token token;
@@ -157,6 +150,48 @@ TEST(ControlCodec, PacketsHaveTheseBytes) {
             "0100"
             "0200"
             "0400676f6e65");
+}
+
+std::string TextBytes(const std::string& text) {
+  const auto size = static_cast<std::byte>(text.size());
+  return Hex({&size, 1}) + "00" + Hex(std::as_bytes(std::span(text)));
+}
+
+// Header and body of a packet whose request is its type.
+std::string PacketBytes(int type, const std::string& body) {
+  const auto low = static_cast<std::byte>(type);
+  return "6e524c43" + Hex({&low, 1}) + "000000" + Hex({&low, 1}) + "00000000000000" + body;
+}
+
+TEST(ControlCodec, PacketsAboutCircuitsHaveTheseBytes) {
+  const auto all = OneOfEach();
+  const auto bytes = [&](int type) { return Hex(Encode(all[static_cast<size_t>(type - 1)])); };
+  const std::string route =
+      "0100"
+      "0100000000000000"
+      "0200000000000000"
+      "02006162"
+      "02006261";
+  const std::string port =
+      TextBytes("mlx5_1") + "0100" + "400d0300" + "0200" + TextBytes("10.0.0.1:0") + TextBytes("10.0.0.2:3");
+  const std::string path = TextBytes("A ab--ba B"), note = TextBytes("by a last resort");
+  EXPECT_EQ(bytes(3), PacketBytes(3, "000102030405060708090a0b0c0d0e0f"));
+  EXPECT_EQ(bytes(6), PacketBytes(6, TextBytes("status")));
+  const OpenedMessage opened{{1, 3}, {}};
+  EXPECT_EQ(bytes(8), PacketBytes(8, "20000000" + Hex(EncodeOpened(opened)) + path + note + route));
+  EXPECT_EQ(bytes(10), PacketBytes(10, "77000000" + Hex(EncodeOpen(SomeOpen())) + path + note + TextBytes("mlx5_0") +
+                                           "0200" + "0200" + port + "0000" + "0100" + "00000000" + "0000"));
+  EXPECT_EQ(bytes(11), PacketBytes(11, "0100" + TextBytes("all neighbours")));
+  EXPECT_EQ(bytes(12), PacketBytes(12, TextBytes("mlx5_0") + "0200" + "0100" + "a0860100" + "0100" + port));
+  EXPECT_EQ(bytes(13), PacketBytes(13, "02000102" + TextBytes("no memory")));
+  EXPECT_EQ(bytes(14), PacketBytes(14,
+                                   "0100000000000000"
+                                   "0200000000000000"
+                                   "0100" +
+                                       route));
+  EXPECT_EQ(bytes(15), PacketBytes(15, "0100000000000000"));
+  EXPECT_EQ(bytes(16), PacketBytes(16, "0100000000000000" + TextBytes("link A-B is down")));
+  EXPECT_EQ(bytes(17), PacketBytes(17, "0100000000000000" + path));
 }
 
 TEST(ControlCodec, NothingShorterIsDecodedAndNothingMayFollow) {

@@ -3,6 +3,7 @@
 #include <rapidcheck/gtest.h>
 
 #include "base/codec.h"
+#include "fake/hex.h"
 #include "unit/fabric/sample_records.h"
 
 namespace relay::fabric {
@@ -284,6 +285,30 @@ std::string Refused(std::span<const std::byte> bytes) {
 std::vector<LinkStateMessage> Messages() {
   return {message::Records{{Sealed(Whole(), 1500), Sealed(RecordOf(3, {4}))}}, message::Digest{0x123456789abcdef0},
           message::Summary{{{1, {2, 3}}, {5, {6, 7}}}, true}};
+}
+
+TEST(LinkStateCodec, MessagesHaveTheseBytes) {
+  SealedRecord sealed{{std::byte{0xaa}, std::byte{0xbb}}, {}, 1500};
+  sealed.mac.fill(std::byte{0x11});
+  EXPECT_EQ(fake::Hex(EncodeLinkState(message::Records{{sealed}})),
+            "01"
+            "01000000"
+            "02000000"
+            "aabb" +
+                std::string(64, '1') + "dc050000");
+  EXPECT_EQ(fake::Hex(EncodeLinkState(Messages()[1])),
+            "02"
+            "f0debc9a78563412");
+  EXPECT_EQ(fake::Hex(EncodeLinkState(Messages()[2])),
+            "03"
+            "01"
+            "02000000"
+            "0100000000000000"
+            "0200000000000000"
+            "0300000000000000"
+            "0500000000000000"
+            "0600000000000000"
+            "0700000000000000");
 }
 
 TEST(LinkStateCodec, GivesBackEveryField) {

@@ -4,9 +4,12 @@
 #include <rapidcheck/gtest.h>
 
 #include "agent/discovery/hello.h"
+#include "fake/hex.h"
 
 namespace relay::agent::discovery_hello {
 namespace {
+
+using fake::Hex;
 
 Hello SomeHello() {
   Hello hello;
@@ -19,16 +22,6 @@ Hello SomeHello() {
   hello.answer_wanted = true;
   hello.heard = {{7, "ba"}};
   return hello;
-}
-
-std::string Hex(std::span<const std::byte> bytes) {
-  std::string out;
-  char text[3];
-  for (std::byte b : bytes) {
-    snprintf(text, sizeof text, "%02x", static_cast<unsigned>(b));
-    out += text;
-  }
-  return out;
 }
 
 fabric::Mac MacOf(char fill) {

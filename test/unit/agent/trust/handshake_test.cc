@@ -8,6 +8,7 @@
 
 #include "agent/session/message.h"
 #include "base/codec.h"
+#include "fake/hex.h"
 #include "unit/agent/trust/keys.h"
 
 namespace relay::agent {
@@ -81,6 +82,50 @@ class Handshake : public testing::Test {
     return talk;
   }
 };
+
+// The MACs were computed by other means, as docs/wire.md describes them.
+TEST_F(Handshake, TheGreetingHasTheseBytes) {
+  Nonce mine, theirs;
+  mine.fill(std::byte{0x11});
+  theirs.fill(std::byte{0x22});
+  const auto message =
+      EncodeSetup(SetupType::kSession, EncodeBody(SessionMessage{1, "A", 1, "0.1.0", "ab", "ba", 21517}));
+  DialerHandshake dialler(KeyOf('k'), {{1, "A"}, {2, "B"}, message}, mine);
+  AcceptorHandshake acceptor(KeyOf('k'), {2, "B"}, theirs, {});
+  const std::string ones(64, '1'), twos(64, '2');
+  const auto prove = dialler.Begin();
+  EXPECT_EQ(fake::Hex(prove),
+            "6e524c59"
+            "0500"
+            "0400"
+            "2b000000" +
+                ones +
+                "0100000000000000"
+                "010041");
+  const auto challenge = acceptor.Receive(SetupType::kProve, Parse(prove)[0].body).send;
+  EXPECT_EQ(fake::Hex(challenge),
+            "6e524c59"
+            "0500"
+            "0500"
+            "4b000000" +
+                twos +
+                "0200000000000000"
+                "010042"
+                "a4d3515a7293eff20693031885c2e21e22a69b39a2e52e93b5774c4faa50a418");
+  const auto proof = dialler.Receive(SetupType::kChallenge, Parse(challenge)[0].body).send;
+  EXPECT_EQ(fake::Hex(proof),
+            "6e524c59"
+            "0500"
+            "0600"
+            "20000000"
+            "8ae8283c50ecc06b887d263f5c459c79f347c1c3964b0ffcee7fe843989ee32f" +
+                fake::Hex(message));
+  const std::string secret = fake::Hex(dialler.secret()->Sign("relay session, acceptor", {}));
+  for (const Heard& m : Parse(proof)) acceptor.Receive(m.type, m.body);
+  ASSERT_TRUE(acceptor.done());
+  EXPECT_EQ(fake::Hex(acceptor.secret()->Sign("relay session, acceptor", {})), secret);
+  EXPECT_EQ(secret, "b17a49a5e108b9c2e771b3d3ad50851acec939227fb438d40e5bb2e6cc543dfc");
+}
 
 TEST_F(Handshake, WithoutKeysNothingIsExchanged) {
   for (const auto& message : {Open(), Session(1, "A")}) {

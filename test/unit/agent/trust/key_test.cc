@@ -9,6 +9,7 @@
 #include <string>
 
 #include "agent/trust/key.h"
+#include "fake/hex.h"
 
 namespace relay::agent {
 namespace {
@@ -21,6 +22,7 @@ TEST(Key, ProvesBytesForOnePurpose) {
   auto key = Key::FromBytes(Bytes("one key of exactly thirty-two by"));
   const Mac mac = key->Sign("hello", Bytes("bytes"));
   EXPECT_TRUE(key->Verify("hello", Bytes("bytes"), mac));
+  EXPECT_EQ(fake::Hex(mac), "cd28ac3a8db51af977231a93b35c7a5981f3b7210ceea1ea845e99d018c03af6") << "keyed BLAKE2b";
   EXPECT_FALSE(key->Verify("record", Bytes("bytes"), mac));
   EXPECT_FALSE(key->Verify("hello", Bytes("bytez"), mac));
   // What is purpose and what is not cannot be moved.

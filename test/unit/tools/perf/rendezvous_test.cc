@@ -6,6 +6,7 @@
 #include <latch>
 #include <thread>
 
+#include "fake/hex.h"
 #include "perf/rendezvous.h"
 
 namespace relay::perf {
@@ -178,6 +179,38 @@ TEST_F(RendezvousTest, TwoLaunchersOnOnePortAreNoticed) {
   auto join = std::async(std::launch::async, [this] { return Rendezvous::Join(Rank(0, 3), milliseconds(5000)); });
   auto other = Rendezvous::Join(Rank(1, 2), milliseconds(5000));
   EXPECT_THAT(join.get().error().what, HasSubstr("RANK 1 of WORLD_SIZE 2 came to rank 0, which has WORLD_SIZE 3"));
+}
+
+TEST_F(RendezvousTest, ItsFramesHaveTheseBytes) {
+  auto join = std::async(std::launch::async, [this]() -> Result<std::vector<Rendezvous::Bytes>> {
+    auto rendezvous = Rendezvous::Join(Rank(0, 2), milliseconds(5000));
+    RELAY_TRY(rendezvous);
+    return (*rendezvous)->Exchange(std::as_bytes(std::span("xy", 2)));
+  });
+  const Fd other(ConnectRaw());
+  // "perf", rank 1 of 2; bytes, three of them.
+  const char said[] =
+      "perf"
+      "\x01\0\0\0"
+      "\x02\0\0\0"
+      "\x01\0\0\0"
+      "\x03\0\0\0"
+      "abc";
+  ASSERT_EQ(::send(other.get(), said, sizeof said - 1, MSG_NOSIGNAL), static_cast<ssize_t>(sizeof said - 1));
+  const auto all = join.get();
+  ASSERT_TRUE(all) << all.error().what;
+  EXPECT_EQ(fake::Hex((*all)[1]), "616263");
+  const auto heard = [&](size_t size) {
+    std::vector<std::byte> bytes(size);
+    EXPECT_EQ(::recv(other.get(), bytes.data(), size, MSG_WAITALL), static_cast<ssize_t>(size));
+    return fake::Hex(bytes);
+  };
+  std::string header = heard(8);
+  while (header == "0300000000000000") header = heard(8);  // a sign of life
+  EXPECT_EQ(header, "010000000d000000");
+  EXPECT_EQ(heard(13),
+            "020000007879"
+            "03000000616263");
 }
 
 TEST_F(RendezvousTest, NobodyMakesUsReadWithoutEnd) {

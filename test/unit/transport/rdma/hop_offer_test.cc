@@ -5,11 +5,58 @@
 #include <random>
 #include <vector>
 
+#include "fake/hex.h"
 #include "fake/lane_pair.h"
 #include "fake/striped_pair.h"
 
 namespace relay::transport::rdma::hop_offer {
 namespace {
+
+HopOffer SomeOffer() {
+  HopOffer offer{.endpoint = {.queue_pair = 0x010203, .first_packet = 0x040506, .lid = 7, .mtu = 4096},
+                 .window = {.address = 0x1112131415161718, .key = 0x21222324},
+                 .slots = 16,
+                 .slot_bytes = 131072};
+  Gid gid{.index = 3, .type = GidType::kRoce2};
+  gid.bytes[15] = std::byte{9};
+  offer.endpoint.gids = {gid};
+  return offer;
+}
+
+const std::string kOffer =
+    "1817161514131211"
+    "24232221"
+    "10000000"
+    "00000200"
+    "03020100"
+    "06050400"
+    "00"
+    "0700"
+    "0010"
+    "ff"
+    "ff"
+    "01"
+    "0000000000000000000000000000000902";
+
+TEST(HopOffer, HasTheseBytes) { EXPECT_EQ(fake::Hex(EncodeHopOffer(SomeOffer())), "0300" + kOffer); }
+
+TEST(LaneOffer, HasThoseOfItsHopsOneAfterTheOther) {
+  const LaneOffer offer{.first = SomeOffer(), .parallel = {std::nullopt, SomeOffer()}};
+  const auto bytes = EncodeLaneOffer(offer);
+  EXPECT_EQ(fake::Hex(bytes), "0300" + kOffer + "00" + "01" + kOffer);
+  const auto back = DecodeLaneOffer(bytes);
+  ASSERT_TRUE(back);
+  EXPECT_EQ(EncodeLaneOffer(*back), bytes);
+  EXPECT_FALSE(DecodeHopOffer(bytes)) << "a hop has one queue pair";
+}
+
+TEST(LaneOffer, AnotherVersionIsRefusedInWords) {
+  auto bytes = EncodeHopOffer(SomeOffer());
+  bytes[0] = std::byte{99};
+  const auto refused = DecodeLaneOffer(bytes);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().what.find("install the same nccl-relay on both"), std::string::npos);
+}
 
 TEST(HopOffer, ComesBackAsItWasAndNotInPart) {
   fake::DirectLanes lanes;
