@@ -145,7 +145,7 @@ Arguments Split(int argc, char** argv) {
 
 relay::Result<std::shared_ptr<void>> StartMetrics(const std::string& address, const std::string& socket) {
   auto server = relay::metrics::MetricsServer::Start(address, socket);
-  if (!server) return tl::unexpected(std::move(server).error());
+  RELAY_TRY(server);
   return std::shared_ptr<relay::metrics::MetricsServer>(std::move(*server));
 }
 

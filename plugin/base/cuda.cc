@@ -52,7 +52,7 @@ Result<const Cuda*> LoadCuda() {
   std::lock_guard lock(mutex);
   if (loaded != nullptr) return loaded;
   auto cuda = LoadCudaFrom("libcuda.so.1");
-  if (!cuda) return tl::unexpected(std::move(cuda).error());
+  RELAY_TRY(cuda);
   loaded = new Cuda(std::move(*cuda));
   return loaded;
 }

@@ -43,7 +43,7 @@ class Current {
 Result<std::shared_ptr<CudaDevice>> CudaDevice::Open(int ordinal, const Cuda* cuda) {
   if (cuda == nullptr) {
     auto loaded = LoadCuda();
-    if (!loaded) return tl::unexpected(std::move(loaded).error());
+    RELAY_TRY(loaded);
     cuda = *loaded;
   }
   const std::string name = "GPU " + std::to_string(ordinal);

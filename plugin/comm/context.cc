@@ -38,7 +38,7 @@ Context::Context(Knobs knobs, Life life)
 
 Result<std::unique_ptr<Context>> Context::Create(const Getenv& getenv_fn, const char* const* environment, Life life) {
   auto knobs = LoadKnobs(getenv_fn, environment);
-  if (!knobs) return tl::unexpected(std::move(knobs).error());
+  RELAY_TRY(knobs);
   std::unique_ptr<Context> context(new Context(std::move(*knobs), life));
   RELAY_TRY(context->Start());
   return context;
@@ -121,7 +121,7 @@ Result<ListenComm*> Context::Listen(std::span<std::byte, kHandleBytes> handle) {
 
 Result<Comm*> Context::Connect(std::span<const std::byte, kHandleBytes> bytes) {
   auto handle = DecodeHandle(bytes);
-  if (!handle) return tl::unexpected(std::move(handle).error());
+  RELAY_TRY(handle);
   std::lock_guard lock(mutex_);
   auto it = attempts_.find(handle->token);
   if (it == attempts_.end()) {

@@ -12,7 +12,7 @@ Status StartSharedContext(const Getenv& getenv_fn, const char* const* environmen
   std::lock_guard lock(g_start);
   if (g_context.load() != nullptr) return {};
   auto context = Context::Create(getenv_fn, environment, Context::Life::kProcess);
-  if (!context) return tl::unexpected(std::move(context).error());
+  RELAY_TRY(context);
   g_context.store(context->release());
   return {};
 }

@@ -136,7 +136,7 @@ Result<LinkState::Held> LinkState::Open(const SealedRecord& sealed, TimePoint no
                 "the nodes");
   }
   Result<Record> record = DecodeRecord(sealed.bytes);
-  if (!record) return tl::unexpected<Error>(std::move(record).error());
+  RELAY_TRY(record);
   return Held{*std::move(record), sealed, now - milliseconds(sealed.age_ms)};
 }
 

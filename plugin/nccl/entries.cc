@@ -24,7 +24,7 @@ const char* GetEnvironment(const char* name) { return std::getenv(name); }
 
 Status Post(void* comm, void* data, size_t size, void* mhandle, bool in_order, void** request) {
   auto posted = static_cast<Comm*>(comm)->Post(data, size, static_cast<MemoryRegion*>(mhandle), in_order);
-  if (!posted) return tl::unexpected(std::move(posted).error());
+  RELAY_TRY(posted);
   *request = *posted;
   return {};
 }
@@ -42,7 +42,7 @@ ncclResult_t Init(void** ctx, uint64_t, ncclNetCommConfig_v12_t*, ncclDebugLogge
   UseNcclLogger(logger);
   return Guard("init", [&]() -> Status {
     auto context = Context::Create(GetEnvironment, environ);
-    if (!context) return tl::unexpected(std::move(context).error());
+    RELAY_TRY(context);
     *ctx = context->release();
     return {};
   });
@@ -78,7 +78,7 @@ ncclResult_t Listen(void* ctx, int, void* handle, void** listen_comm) {
   return Guard("listen", [&]() -> Status {
     std::span<std::byte, comm::kHandleBytes> bytes(static_cast<std::byte*>(handle), comm::kHandleBytes);
     auto listen = static_cast<Context*>(ctx)->Listen(bytes);
-    if (!listen) return tl::unexpected(std::move(listen).error());
+    RELAY_TRY(listen);
     *listen_comm = *listen;
     return {};
   });
@@ -93,7 +93,7 @@ ncclResult_t Connect(void* ctx, int, void* handle, void** send_comm, ncclNetDevi
   return Guard("connect", [&]() -> Status {
     std::span<const std::byte, comm::kHandleBytes> bytes(static_cast<std::byte*>(handle), comm::kHandleBytes);
     auto comm = static_cast<Context*>(ctx)->Connect(bytes);
-    if (!comm) return tl::unexpected(std::move(comm).error());
+    RELAY_TRY(comm);
     *send_comm = *comm;
     return {};
   });
@@ -117,7 +117,7 @@ ncclResult_t Accept(void* listen_comm, void** recv_comm, ncclNetDeviceHandle_t**
   return Guard("accept", [&]() -> Status {
     auto* listen = static_cast<ListenComm*>(listen_comm);
     auto comm = listen->context.Accept(*listen);
-    if (!comm) return tl::unexpected(std::move(comm).error());
+    RELAY_TRY(comm);
     *recv_comm = *comm;
     return {};
   });
@@ -128,7 +128,7 @@ ncclResult_t Accept(void* listen_comm, void** recv_comm) { return Accept(listen_
 ncclResult_t RegMr(void* comm, void* data, size_t size, int type, void** mhandle) {
   return Guard("regMr", [&]() -> Status {
     auto region = static_cast<Comm*>(comm)->Register(data, size, type);
-    if (!region) return tl::unexpected(std::move(region).error());
+    RELAY_TRY(region);
     *mhandle = *region;
     return {};
   });
@@ -142,7 +142,7 @@ ncclResult_t RegMr(void* comm, void* data, int size, int type, void** mhandle) {
 ncclResult_t RegMrDmaBuf(void* comm, void* data, size_t size, int, uint64_t offset, int fd, void** mhandle) {
   return Guard("regMrDmaBuf", [&]() -> Status {
     auto region = static_cast<Comm*>(comm)->RegisterDmaBuf(data, size, offset, fd);
-    if (!region) return tl::unexpected(std::move(region).error());
+    RELAY_TRY(region);
     *mhandle = *region;
     return {};
   });
@@ -191,7 +191,7 @@ ncclResult_t Iflush(void* comm, int n, void** data, int* sizes, void** mhandles,
     if (n != 1) return Fail(ErrorCode::kInternal, "a flush of " + std::to_string(n) + " buffers, maxRecvs is 1");
     auto* region = mhandles == nullptr ? nullptr : static_cast<MemoryRegion*>(mhandles[0]);
     auto posted = static_cast<Comm*>(comm)->PostFlush(data[0], static_cast<size_t>(sizes[0]), region);
-    if (!posted) return tl::unexpected(std::move(posted).error());
+    RELAY_TRY(posted);
     *request = *posted;
     return {};
   });
@@ -204,7 +204,7 @@ ncclResult_t Test(void* request, int* done, int* size) {
     uint64_t bytes = 0;
     auto* flush = r->stream == nullptr ? static_cast<comm::FlushRequest*>(r) : nullptr;
     auto progress = flush != nullptr ? flush->flush->Test(*flush) : r->stream->Test(*r, bytes);
-    if (!progress) return tl::unexpected(std::move(progress).error());
+    RELAY_TRY(progress);
     if (*progress == Progress::kAgain) return {};
     *done = 1;
     if (size != nullptr) *size = static_cast<int>(bytes);

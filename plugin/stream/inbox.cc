@@ -30,7 +30,7 @@ Status Inbox::CheckFits(uint64_t message) {
 Status Inbox::OnFrame(const FrameHeader& header) {
   const bool begins = header.message == receipts_.held() && receipts_.received() == 0;
   auto verdict = receipts_.OnFrame(header, requests_.posted(), eager_bytes_);
-  if (!verdict) return tl::unexpected(std::move(verdict).error());
+  RELAY_TRY(verdict);
   target_left_ = header.length;
   if (*verdict == Receipts::Verdict::kDuplicate) {
     Add(counters_.duplicates_dropped);

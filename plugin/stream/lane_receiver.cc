@@ -5,7 +5,7 @@ namespace relay::stream {
 Status LaneReceiver::TakeWhole() {
   while (true) {
     auto size = lane().NextWhole();
-    if (!size) return tl::unexpected(std::move(size).error());
+    RELAY_TRY(size);
     if (!*size) return {};
     RELAY_TRY(inbox_.OnLane(**size));
   }
@@ -16,7 +16,7 @@ Status LaneReceiver::DriveLane() {
   while (heard() && announced_ < requests_.posted()) {
     const Request& request = requests_.Of(announced_);
     auto room = lane().Announce({request.data, request.size, request.keys});
-    if (!room) return tl::unexpected(std::move(room).error());
+    RELAY_TRY(room);
     if (!*room) break;
     ++announced_;
   }

@@ -6,7 +6,7 @@ Status LaneSender::DriveLane() {
   if (!ledger_.ready()) return {};
   if (!std::exchange(begun_, true)) first_ = started_ = whole_ = ledger_.sending();
   auto whole = lane().Whole();
-  if (!whole) return tl::unexpected(std::move(whole).error());
+  RELAY_TRY(whole);
   for (; whole_ != first_ + *whole; ++whole_) {
     requests_.Finish(requests_.Of(whole_), requests_.Of(whole_).size);
     Add(counters_.messages_sent);
@@ -14,11 +14,11 @@ Status LaneSender::DriveLane() {
   while (started_ != requests_.posted()) {
     const Request& request = requests_.Of(started_);
     auto capacity = lane().CapacityOf(started_ - first_);
-    if (!capacity) return tl::unexpected(std::move(capacity).error());
+    RELAY_TRY(capacity);
     if (!*capacity) break;
     RELAY_TRY(CheckFits(request.size, **capacity));
     auto room = lane().Start({request.data, request.size, request.keys});
-    if (!room) return tl::unexpected(std::move(room).error());
+    RELAY_TRY(room);
     if (!*room) break;
     ++started_;
     Add(counters_.rdma_bytes_sent, request.size);

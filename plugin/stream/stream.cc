@@ -66,14 +66,14 @@ Status Stream::DriveCircuit(Socket socket) {
   }
   if (socket == Socket::kRead || (socket == Socket::kIfDue && present_.carrier().SocketIsDue())) {
     auto received = present_.circuit().Receive(*this);
-    if (!received) return tl::unexpected(std::move(received).error());
+    RELAY_TRY(received);
   }
   for (bool started = true; started;) {
     started = present_.carrier().Push(present_.circuit());
     pings_.Queue(present_.circuit());
     if (closing_.due() && !requests_.outstanding()) (void)QueueClose(CloseReason::kDone);
     auto flushed = present_.circuit().Flush();
-    if (!flushed) return tl::unexpected(std::move(flushed).error());
+    RELAY_TRY(flushed);
     if (*flushed == Progress::kAgain) break;
   }
   return {};

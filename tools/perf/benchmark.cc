@@ -42,7 +42,7 @@ class Benchmark {
     RELAY_TRY(communicator_.Drain());
     own.gap = Microseconds(communicator_.longest_gap()) / 1e6;
     auto all = facts_.rendezvous.Gather(own);
-    if (!all) return tl::unexpected(std::move(all).error());
+    RELAY_TRY(all);
     return RowOf(*all);
   }
 
@@ -135,9 +135,9 @@ class Report {
 Result<bool> RunBenchmark(const CommunicatorFacts& facts, const std::string& plugin_file) {
   const Options& options = facts.options;
   auto trial = Trial::Make(options, facts.world, facts.net.abi());
-  if (!trial) return tl::unexpected(std::move(trial).error());
+  RELAY_TRY(trial);
   auto communicator = Communicator::Init(facts);
-  if (!communicator) return tl::unexpected(std::move(communicator).error());
+  RELAY_TRY(communicator);
   RELAY_TRY((*communicator)->Connect(trial->AllSteps(), trial->algorithm().layouts));
   RELAY_TRY((*communicator)->Rest(options.hold));
 
@@ -148,7 +148,7 @@ Result<bool> RunBenchmark(const CommunicatorFacts& facts, const std::string& plu
   Benchmark benchmark(facts, *trial, **communicator);
   for (uint64_t bytes = options.min_bytes;; bytes *= options.factor) {
     auto row = benchmark.Measure(bytes);
-    if (!row) return tl::unexpected(std::move(row).error());
+    RELAY_TRY(row);
     output.Add(table.Add(*row));
     if (bytes > options.max_bytes / options.factor) break;
   }

@@ -242,7 +242,7 @@ Status Communicator::Register(Connection& c) {
   for (Protocol protocol : kAllProtocols) {
     const auto i = static_cast<size_t>(protocol);
     auto memory = Memory::Map(c.layouts.Of(protocol).bytes());
-    if (!memory) return tl::unexpected(std::move(memory).error());
+    RELAY_TRY(memory);
     c.memory[i] = std::move(*memory);
     RELAY_TRY(Judge("regMr()", facts_.net.RegMr(c.comm, c.memory[i].data(), c.memory[i].size(), &c.mhandles[i])));
     c.registered[i] = true;

@@ -41,7 +41,7 @@ class Endurance {
       const auto start = steady_clock::now();
       for (uint64_t i = 0; i < batch; ++i) RELAY_TRY(Repeat());
       auto next = Agree(batch, steady_clock::now() - start);
-      if (!next) return tl::unexpected(std::move(next).error());
+      RELAY_TRY(next);
       batch = *next;
     }
     if (communicator_) RELAY_TRY(End());
@@ -86,7 +86,7 @@ class Endurance {
 
   Status Begin() {
     auto communicator = Communicator::Init(facts_);
-    if (!communicator) return tl::unexpected(std::move(communicator).error());
+    RELAY_TRY(communicator);
     communicator_ = std::move(*communicator);
     RELAY_TRY(communicator_->Connect(trial_.AllSteps(), trial_.algorithm().layouts));
     return communicator_->Rest(facts_.options.hold);
@@ -142,7 +142,7 @@ void Print(const CommunicatorFacts& facts, const std::string& plugin, const Summ
 
 Result<bool> RunForSeconds(const CommunicatorFacts& facts, const std::string& plugin_file) {
   auto trial = Trial::Make(facts.options, facts.world, facts.net.abi());
-  if (!trial) return tl::unexpected(std::move(trial).error());
+  RELAY_TRY(trial);
   const auto summary = Endurance(facts, *trial).Run();
   if (!summary) return tl::unexpected(summary.error());
   if (facts.world.rank == 0) Print(facts, plugin_file, *summary);

@@ -51,9 +51,9 @@ Status Agree(Rendezvous& rendezvous, const Options& options) {
 Result<bool> RunWith(const Options& options, const World& world, Rendezvous& rendezvous) {
   RELAY_TRY(Agree(rendezvous, options));
   auto library = Library::Open(PluginFiles(std::getenv("NCCL_NET_PLUGIN"), FolderOfThisProgram()));
-  if (!library) return tl::unexpected(std::move(library).error());
+  RELAY_TRY(library);
   auto net = FindTable(*library, options.abi);
-  if (!net) return tl::unexpected(std::move(net).error());
+  RELAY_TRY(net);
   const CommunicatorFacts facts{options, world, rendezvous, **net};
   auto right = options.pattern == "teardown" ? RunTeardown(facts)
                : options.seconds > 0         ? RunForSeconds(facts, library->file())

@@ -89,7 +89,7 @@ Rendezvous::~Rendezvous() {
 
 Status Rendezvous::Listen(TimePoint deadline) {
   auto addresses = Resolve(world_);
-  if (!addresses) return tl::unexpected(std::move(addresses).error());
+  RELAY_TRY(addresses);
   const addrinfo& address = **addresses;
   Fd listener(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
@@ -135,7 +135,7 @@ Status Rendezvous::Greet(Fd fd) {
 Status Rendezvous::Connect(TimePoint deadline) {
   while (true) {
     auto addresses = Resolve(world_);
-    if (!addresses) return tl::unexpected(std::move(addresses).error());
+    RELAY_TRY(addresses);
     const addrinfo& address = **addresses;
     Fd fd(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return FailErrno(ErrorCode::kSystem, "socket");
@@ -253,7 +253,7 @@ Result<std::vector<Rendezvous::Bytes>> Rendezvous::CollectAndSpread(std::span<co
       if (waiting[i].revents == 0 && signs_.Silent(i, steady_clock::now())) return Silent(peer);
       if (waiting[i].revents == 0) continue;
       auto bytes = Read(peer, kMostBytes);
-      if (!bytes) return tl::unexpected(std::move(bytes).error());
+      RELAY_TRY(bytes);
       signs_.Heard(i, steady_clock::now());
       if (!*bytes) continue;
       all[i + 1] = std::move(**bytes);
@@ -274,7 +274,7 @@ Result<std::vector<Rendezvous::Bytes>> Rendezvous::SendAndReceive(std::span<cons
   RELAY_TRY(Write(0, Kind::kBytes, own));
   Result<std::optional<Bytes>> spread = std::nullopt;
   while (spread && !*spread) spread = Read(0, fds_.size() * (kMostBytes + 4));
-  if (!spread) return tl::unexpected(std::move(spread).error());
+  RELAY_TRY(spread);
   ByteReader reader(**spread);
   std::vector<Bytes> all;
   for (size_t i = 0; i < fds_.size(); ++i) {
@@ -301,7 +301,7 @@ Status Rendezvous::Watch() {
       // What a faster rank sends for the next exchange waits for it.
       if (GetLe<uint32_t>(header) == static_cast<uint32_t>(Kind::kBytes)) break;
       auto frame = Read(static_cast<int>(peer), 0);
-      if (!frame) return tl::unexpected(std::move(frame).error());
+      RELAY_TRY(frame);
     }
   }
   return {};

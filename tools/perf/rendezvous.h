@@ -72,7 +72,7 @@ template <class T>
 Result<std::vector<T>> Rendezvous::Gather(const T& own) {
   static_assert(std::is_trivially_copyable_v<T>);
   auto all = Exchange(std::as_bytes(std::span(&own, 1)));
-  if (!all) return tl::unexpected(std::move(all).error());
+  RELAY_TRY(all);
   std::vector<T> out;
   for (const Bytes& bytes : *all) {
     if (bytes.size() != sizeof(T)) return Fail(ErrorCode::kRemote, "the ranks are not of one version");

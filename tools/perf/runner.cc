@@ -80,7 +80,7 @@ Status Runner::RunBatch(std::vector<Task> tasks) {
         if (cancelled_) return Fail(ErrorCode::kInternal, std::string("the ") + name_ + " thread was told to stop");
       }
       auto progress = (*task)();
-      if (!progress) return tl::unexpected(std::move(progress).error());
+      RELAY_TRY(progress);
       task = *progress == Progress::kDone ? tasks.erase(task) : task + 1;
     }
     if (!tasks.empty()) std::this_thread::yield();

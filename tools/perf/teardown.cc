@@ -40,11 +40,11 @@ class Teardown {
 
   Result<Round> Play(int round) {
     auto in_flight = Abort(round);
-    if (!in_flight) return tl::unexpected(std::move(in_flight).error());
+    RELAY_TRY(in_flight);
     auto wrong = UseAgain(static_cast<uint32_t>(round) + 1);
-    if (!wrong) return tl::unexpected(std::move(wrong).error());
+    RELAY_TRY(wrong);
     auto all = facts_.rendezvous.Gather(Round{*in_flight, *wrong});
-    if (!all) return tl::unexpected(std::move(all).error());
+    RELAY_TRY(all);
     Round sum{};
     for (const Round& one : *all) {
       sum.in_flight += one.in_flight;
@@ -65,7 +65,7 @@ class Teardown {
   Result<uint64_t> Abort(int round) {
     RELAY_TRY(trial_.SetSize(facts_.options.max_bytes));
     auto communicator = Make();
-    if (!communicator) return tl::unexpected(std::move(communicator).error());
+    RELAY_TRY(communicator);
     const auto launches = trial_.Launches(1 << 20);
     const int turn = (facts_.world.rank + round) % facts_.world.ranks;
     RunForAWhile(**communicator, launches, static_cast<uint64_t>(round * 3 + turn * 8 + 1));
@@ -78,7 +78,7 @@ class Teardown {
   Result<uint64_t> UseAgain(uint32_t seed) {
     RELAY_TRY(trial_.SetSize(std::min(kAfterBytes, facts_.options.max_bytes)));
     auto communicator = Make();
-    if (!communicator) return tl::unexpected(std::move(communicator).error());
+    RELAY_TRY(communicator);
     trial_.Fill(seed);
     const auto launches = trial_.Launches(1);
     (*communicator)->Start(launches);
@@ -99,13 +99,13 @@ Result<bool> RunTeardown(const CommunicatorFacts& facts) {
   Options options = facts.options;
   options.pattern = "all_reduce";
   auto trial = Trial::Make(options, facts.world, facts.net.abi());
-  if (!trial) return tl::unexpected(std::move(trial).error());
+  RELAY_TRY(trial);
   Teardown teardown(facts, *trial);
   Round sum{};
   int failures = 0;
   for (int i = 0; i < options.iterations; ++i) {
     auto round = teardown.Play(i);
-    if (!round) return tl::unexpected(std::move(round).error());
+    RELAY_TRY(round);
     sum.in_flight += round->in_flight;
     sum.wrong += round->wrong;
     failures += round->wrong > 0;

@@ -29,7 +29,7 @@ Result<Trial> Trial::Make(const Options& options, const World& world, int abi) {
        {std::pair{&out.input_, collective->blocks_in}, std::pair{&out.output_, collective->blocks_out},
         std::pair{&out.scratch_, collective->blocks_in}}) {
     auto mapped = Memory::Map(count * sizeof(float) * out.Blocks(blocks));
-    if (!mapped) return tl::unexpected(std::move(mapped).error());
+    RELAY_TRY(mapped);
     *memory = std::move(*mapped);
   }
   return out;

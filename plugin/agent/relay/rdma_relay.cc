@@ -40,23 +40,23 @@ RdmaRelay::~RdmaRelay() {
 Result<std::unique_ptr<RdmaRelay>> RdmaRelay::Make(Tools tools, const Ports& ports, const rdma::HopOffer& offer,
                                                    const Addresses& addresses) {
   auto near_device = rdma::Device::Open(ports.near.device, ports.near.port, tools.verbs);
-  if (!near_device) return tl::unexpected(std::move(near_device).error());
+  RELAY_TRY(near_device);
   auto far_device = rdma::Device::Open(ports.far.device, ports.far.port, tools.verbs);
-  if (!far_device) return tl::unexpected(std::move(far_device).error());
+  RELAY_TRY(far_device);
   auto slots = MakeSlots(tools.budget, **near_device, **far_device);
-  if (!slots) return tl::unexpected(std::move(slots).error());
+  RELAY_TRY(slots);
   auto near = Channel::Make(*near_device, {.slots = kSlots, .sends = kSends, .hop_timeout = ports.hop_timeout},
                             {slots->memory.data(), kSlotBytes}, slots->on_near->local_key());
-  if (!near) return tl::unexpected(std::move(near).error());
+  RELAY_TRY(near);
   auto far = Channel::Make(*far_device, {.slots = kControlSlots, .sends = kSends, .hop_timeout = ports.hop_timeout});
-  if (!far) return tl::unexpected(std::move(far).error());
+  RELAY_TRY(far);
   RELAY_TRY((*near)->Accept(offer, addresses.near, addresses.far));
   std::unique_ptr<RdmaRelay> relay(
       new RdmaRelay(tools, ports.last, std::move(*slots), std::move(*near), std::move(*far)));
   RELAY_TRY(relay->RegisterHeaders(**near_device, **far_device));
   if (relay->slots_.memory.kind() == SlotKind::kGpu) {
     auto flush = rdma::FlushPair::Make(*near_device, ports.hop_timeout);
-    if (!flush) return tl::unexpected(std::move(flush).error());
+    RELAY_TRY(flush);
     relay->flush_ = std::move(*flush);
   }
   return relay;
@@ -65,7 +65,7 @@ Result<std::unique_ptr<RdmaRelay>> RdmaRelay::Make(Tools tools, const Ports& por
 // Where a device does not take the GPU's memory, it is the host's from then on.
 Result<RdmaRelay::Slots> RdmaRelay::MakeSlots(SlotBudget& budget, rdma::Device& near, rdma::Device& far) {
   auto memory = SlotMemory::Take(budget, size_t{kSlots} * kSlotBytes);
-  if (!memory) return tl::unexpected(std::move(memory).error());
+  RELAY_TRY(memory);
   auto on_near = memory->RegisterOn(near);
   auto on_far = on_near ? memory->RegisterOn(far) : on_near;
   if (on_far) return Slots{std::move(*memory), std::move(*on_near), std::move(*on_far)};
@@ -76,9 +76,9 @@ Result<RdmaRelay::Slots> RdmaRelay::MakeSlots(SlotBudget& budget, rdma::Device& 
 
 Status RdmaRelay::RegisterHeaders(rdma::Device& near, rdma::Device& far) {
   auto forward = far.Register(near_->headers().data(), kSlots * rdma::kPacketBytes);
-  if (!forward) return tl::unexpected(std::move(forward).error());
+  RELAY_TRY(forward);
   auto back = near.Register(far_->headers().data(), kControlSlots * rdma::kPacketBytes);
-  if (!back) return tl::unexpected(std::move(back).error());
+  RELAY_TRY(back);
   near_headers_on_far_ = std::move(*forward);
   far_headers_on_near_ = std::move(*back);
   return {};
@@ -155,7 +155,7 @@ Result<bool> RdmaRelay::Pump() {
 // read by another way. The near device's own read does: one at a time, each for all that had arrived before it.
 Status RdmaRelay::FlushArrived() {
   auto done = flush_->Done();
-  if (!done) return tl::unexpected(std::move(done).error());
+  RELAY_TRY(done);
   if (*done != flush_->started()) return {};
   for (; flushing_ != 0; --flushing_) {
     forward_.Push(arrived_.front());
@@ -170,7 +170,7 @@ Status RdmaRelay::FlushArrived() {
 Result<bool> RdmaRelay::Take(Channel& from, Channel& to, Queue& queue, std::vector<uint32_t>& bytes) {
   Channel::Event events[16];
   auto count = from.Poll(events);
-  if (!count) return tl::unexpected(std::move(count).error());
+  RELAY_TRY(count);
   for (const Channel::Event& event : std::span(events).first(*count)) {
     switch (event.kind) {
       case Channel::Event::Kind::kArrived:
@@ -196,7 +196,7 @@ Status RdmaRelay::SendForward() {
     if (last_) {
       using Header = std::span<const std::byte, rdma::kPacketBytes>;
       auto packet = rdma::DecodePacket(Header(near_->header(slot), rdma::kPacketBytes));
-      if (!packet) return tl::unexpected(std::move(packet).error());
+      RELAY_TRY(packet);
       if (packet->type != rdma::PacketType::kData || packet->length != payload.bytes) {
         return Fail(ErrorCode::kRemote, "a packet whose payload is not what its header says");
       }

@@ -62,7 +62,7 @@ SlotMemory::~SlotMemory() {
 
 Result<SlotMemory> SlotMemory::TakeOfGpu(SlotBudget& budget, size_t size) {
   auto gpu = CudaMemory::Allocate(budget.gpu_, size);
-  if (!gpu) return tl::unexpected(std::move(gpu).error());
+  RELAY_TRY(gpu);
   SlotMemory out(budget, SlotKind::kGpu, reinterpret_cast<std::byte*>(gpu->address()), gpu->size());
   out.gpu_.emplace(std::move(*gpu));
   return out;

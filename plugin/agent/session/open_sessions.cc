@@ -76,16 +76,16 @@ void OpenSessions::OnMessage(SessionId id, Frame frame) {
 Status OpenSessions::Take(SessionId id, const Frame& frame) {
   if (frame.type == SetupType::kTable) {
     auto message = fabric::DecodeLinkState(frame.body);
-    if (!message) return tl::unexpected(std::move(message).error());
+    RELAY_TRY(message);
     Add(parts_.counters.link_state_received);
     hooks_.link_state(id, *message);
   } else if (frame.type == SetupType::kSurvey) {
     auto survey = DecodeSurvey(frame.body);
-    if (!survey) return tl::unexpected(std::move(survey).error());
+    RELAY_TRY(survey);
     surveys_.Receive(id, std::move(*survey));
   } else {
     auto findings = DecodeFindings(frame.body);
-    if (!findings) return tl::unexpected(std::move(findings).error());
+    RELAY_TRY(findings);
     surveys_.Receive(id, std::move(*findings));
   }
   return {};

@@ -35,7 +35,7 @@ Result<Flush::Readers> Flush::ReadersOf(std::span<const Device> devices, Duratio
 
 Result<std::unique_ptr<Flush>> Flush::Make(std::span<const Device> devices, Duration hop_timeout) {
   auto readers = ReadersOf(devices, hop_timeout);
-  if (!readers) return tl::unexpected(std::move(readers).error());
+  RELAY_TRY(readers);
   std::unique_ptr<Flush> out(new Flush);
   out->present_ = std::move(*readers);
   for (FlushRequest& request : out->requests_) request.flush = out.get();

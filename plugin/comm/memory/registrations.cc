@@ -63,7 +63,7 @@ Status Registrations::RegisterOn(size_t side, MemoryRegion& region) {
     auto registered = region.dma_buf
                           ? device->RegisterDmaBuf(region.data, region.size, region.offset, region.dma_buf.get())
                           : device->Register(region.data, region.size);
-    if (!registered) return tl::unexpected(std::move(registered).error());
+    RELAY_TRY(registered);
     memory.push_back(std::move(*registered));
   }
   for (size_t i = 0; i < transport::kMaxStripes; ++i) {
@@ -79,10 +79,10 @@ Status Registrations::RegisterOn(size_t side, MemoryRegion& region) {
 
 Status Registrations::AddFlush() {
   auto flush = Flush::Make(devices_[Present()], hop_timeout_);
-  if (!flush) return tl::unexpected(std::move(flush).error());
+  RELAY_TRY(flush);
   if (prepared_) {
     auto readers = Flush::ReadersOf(devices_[1 - Present()], hop_timeout_);
-    if (!readers) return tl::unexpected(std::move(readers).error());
+    RELAY_TRY(readers);
     next_readers_ = std::move(*readers);
   }
   std::lock_guard lock(mutex_);
@@ -158,7 +158,7 @@ Status Registrations::PrepareSide(size_t side) {
   for (MemoryRegion& region : regions_) RELAY_TRY(RegisterOn(side, region));
   if (!flush_ || devices_[0] == devices_[1]) return {};
   auto readers = Flush::ReadersOf(devices_[side], hop_timeout_);
-  if (!readers) return tl::unexpected(std::move(readers).error());
+  RELAY_TRY(readers);
   next_readers_ = std::move(*readers);
   return {};
 }

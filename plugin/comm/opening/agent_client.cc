@@ -34,7 +34,7 @@ AgentClient::AgentClient(const Knobs& knobs, const Clock& clock) : knobs_(knobs)
 
 Status AgentClient::Start() {
   auto client = control::Client::Connect(OptionsOf(knobs_, knobs_.connect_timeout), clock_);
-  if (!client) return tl::unexpected(std::move(client).error());
+  RELAY_TRY(client);
   client_ = std::move(*client);
   welcome_ = client_->welcome();
   if (welcome_.devices.empty()) return Fail(ErrorCode::kUsage, "the agent offers no device");

@@ -29,7 +29,7 @@ struct OpenedDevices {
 Result<OpenedDevices> OpenDevices(const std::string& first, uint16_t port,
                                   const std::vector<control::ParallelPort>& parallel) {
   auto device = rdma::Device::Open(first, static_cast<uint8_t>(port));
-  if (!device) return tl::unexpected(std::move(device).error());
+  RELAY_TRY(device);
   OpenedDevices out{{std::move(*device)}, {}};
   for (const control::ParallelPort& other : parallel) {
     out.devices.push_back(nullptr);
@@ -66,7 +66,7 @@ Result<RdmaRecvEnd> MakeDirectRecvEnd(const control::Arrived& arrived, const rdm
         known.size() == 2 ? rdma::DirectRecvLane::Addresses{known[0], known[1]} : rdma::DirectRecvLane::Addresses{};
   }
   auto lane = rdma::DirectRecvLane::Make(links, far, hop_timeout);
-  if (!lane) return tl::unexpected(std::move(lane).error());
+  RELAY_TRY(lane);
   KeepUsed(opened.devices, (*lane)->offers());
   auto answer = rdma::EncodeLaneOffer((*lane)->offers());
   std::string missing = Joined(std::move(opened.missing), (*lane)->missing());
@@ -87,10 +87,10 @@ void SayLinks(const std::string& whither, const Devices& devices) {
 
 Result<RdmaSendEnd> RdmaSendEnd::Make(const control::Prepare& where, Duration hop_timeout) {
   auto opened = OpenDevices(where.device, where.port, where.parallel);
-  if (!opened) return tl::unexpected(std::move(opened).error());
+  RELAY_TRY(opened);
   if (where.relays != 0) {
     auto lane = rdma::RelayedSendLane::Make(opened->devices.front(), hop_timeout);
-    if (!lane) return tl::unexpected(std::move(lane).error());
+    RELAY_TRY(lane);
     return RdmaSendEnd({opened->devices.front()}, std::move(*lane), {});
   }
   std::vector<rdma::DirectSendLane::Link> links;
@@ -98,7 +98,7 @@ Result<RdmaSendEnd> RdmaSendEnd::Make(const control::Prepare& where, Duration ho
     links.push_back({opened->devices[i], i == 0 ? where.speed_mbit : where.parallel[i - 1].speed_mbit});
   }
   auto lane = rdma::DirectSendLane::Make(links, hop_timeout);
-  if (!lane) return tl::unexpected(std::move(lane).error());
+  RELAY_TRY(lane);
   std::string missing = Joined(std::move(opened->missing), (*lane)->missing());
   return RdmaSendEnd(std::move(opened->devices), std::move(*lane), std::move(missing));
 }
@@ -107,7 +107,7 @@ std::vector<std::byte> RdmaSendEnd::offer() const { return rdma::EncodeLaneOffer
 
 Result<std::unique_ptr<transport::SendLane>> RdmaSendEnd::Connect(std::span<const std::byte> offer) {
   auto far = rdma::DecodeLaneOffer(offer);
-  if (!far) return tl::unexpected(std::move(far).error());
+  RELAY_TRY(far);
   RELAY_TRY(lane_->ConnectAll(*far));
   KeepUsed(devices_, *far);
   return std::unique_ptr<transport::SendLane>(std::move(lane_));
@@ -116,16 +116,16 @@ Result<std::unique_ptr<transport::SendLane>> RdmaSendEnd::Connect(std::span<cons
 Result<RdmaRecvEnd> RdmaRecvEnd::Make(const control::Arrived& arrived, int socket, Duration hop_timeout) {
   const rdma::DirectRecvLane::Addresses addresses{AddressOf(socket, getsockname), AddressOf(socket, getpeername)};
   auto opened = OpenDevices(arrived.device, arrived.device_port, arrived.parallel);
-  if (!opened) return tl::unexpected(std::move(opened).error());
+  RELAY_TRY(opened);
   if (arrived.open.route.size() <= 1) {
     auto far = rdma::DecodeLaneOffer(arrived.open.offer);
-    if (!far) return tl::unexpected(std::move(far).error());
+    RELAY_TRY(far);
     return MakeDirectRecvEnd(arrived, *far, std::move(*opened), addresses, hop_timeout);
   }
   auto far = rdma::DecodeHopOffer(arrived.open.offer);
-  if (!far) return tl::unexpected(std::move(far).error());
+  RELAY_TRY(far);
   auto lane = rdma::RelayedRecvLane::Make(opened->devices.front(), *far, addresses, hop_timeout);
-  if (!lane) return tl::unexpected(std::move(lane).error());
+  RELAY_TRY(lane);
   auto answer = rdma::EncodeHopOffer((*lane)->offer());
   return RdmaRecvEnd{{opened->devices.front()}, std::move(*lane), std::move(answer), {}};
 }

@@ -49,7 +49,7 @@ std::string RegisterAdvice(int error) {
 Result<std::shared_ptr<Device>> Device::Open(const std::string& name, uint8_t port, const Verbs* verbs) {
   if (!verbs) {
     auto loaded = LoadVerbs();
-    if (!loaded) return tl::unexpected<Error>(std::move(loaded).error());
+    RELAY_TRY(loaded);
     verbs = *loaded;
   }
   auto& open = TheOpenDevices();
@@ -81,7 +81,7 @@ Device::~Device() {
 
 Status Device::Start() {
   auto context = OpenContext(*verbs_, name_);
-  if (!context) return tl::unexpected<Error>(std::move(context).error());
+  RELAY_TRY(context);
   context_ = *context;
   // Who watches the descriptor must never wait in reading it.
   const int flags = fcntl(context_->async_fd, F_GETFL);
@@ -89,7 +89,7 @@ Status Device::Start() {
     return FailErrno(ErrorCode::kSystem, "the events of " + name_ + " cannot be made non-blocking");
   }
   auto facts = DescribeDevice(*verbs_, context_, name_, port_);
-  if (!facts) return tl::unexpected<Error>(std::move(facts).error());
+  RELAY_TRY(facts);
   limits_ = facts->limits;
   infiniband_ = facts->port.infiniband;
   max_message_ = facts->port.max_message;
@@ -110,7 +110,7 @@ Status Device::Start() {
 
 Result<std::shared_ptr<Memory>> Device::Register(void* data, size_t size, Ordering ordering) {
   auto range = PageRange::Around(data, size);
-  if (!range) return tl::unexpected<Error>(std::move(range).error());
+  RELAY_TRY(range);
   int error = 0;
   auto memory = memory_->FindOrMake(*range, ordering, shared_from_this(), [&](const PageRange& pages) {
     const int access = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_READ;
@@ -136,7 +136,7 @@ Result<std::shared_ptr<Memory>> Device::RegisterDmaBuf(void* data, size_t size, 
                                         "driver that can; nvidia-peermem does without");
   }
   auto range = PageRange::Around(data, size);
-  if (!range) return tl::unexpected<Error>(std::move(range).error());
+  RELAY_TRY(range);
   // Pages of the address are pages of the buffer.
   const uint64_t skew = reinterpret_cast<uint64_t>(data) - range->begin;
   const uint64_t page = PageRange::Around(nullptr, 1)->end;
@@ -191,14 +191,14 @@ std::optional<Error> Device::trouble() const { return events_->trouble(); }
 
 Result<Device::PortFacts> Device::ReadPort() const {
   auto port = DescribePort(*verbs_, context_, name_, port_);
-  if (!port) return tl::unexpected<Error>(std::move(port).error());
+  RELAY_TRY(port);
   return PortFacts{
       .active = port->active, .needs_global_header = port->needs_global_header, .lid = port->lid, .mtu = port->mtu};
 }
 
 Result<std::vector<Gid>> Device::ReadGids() const {
   auto rows = ReadGidRows(*verbs_, context_, name_, port_);
-  if (!rows) return tl::unexpected<Error>(std::move(rows).error());
+  RELAY_TRY(rows);
   std::vector<Gid> gids;
   for (const GidRow& row : *rows) {
     // An address vector names it by one byte.

@@ -29,11 +29,11 @@ Result<std::unique_ptr<DirectRecvLane>> DirectRecvLane::Make(std::span<const Lin
     return Fail(ErrorCode::kRemote, "the sender offers queue pairs for more links than its path has");
   }
   auto news = WindowMemory::Make(*links.front().device, kMaxRequests * kCtsEntryBytes);
-  if (!news) return tl::unexpected(std::move(news).error());
+  RELAY_TRY(news);
   std::unique_ptr<DirectRecvLane> lane(new DirectRecvLane(std::move(*news), far.first.window));
   std::vector<Stripe> stripes;
   auto first = Answer(links.front(), lane->answer_.first, far.first, hop_timeout);
-  if (!first) return tl::unexpected(std::move(first).error());
+  RELAY_TRY(first);
   stripes.push_back(std::move(*first));
   for (size_t i = 0; i < far.parallel.size(); ++i) {
     auto& answer = lane->answer_.parallel.emplace_back();
@@ -48,7 +48,7 @@ Result<std::unique_ptr<DirectRecvLane>> DirectRecvLane::Make(std::span<const Lin
     }
   }
   auto joined = Stripes::Join(std::move(stripes));
-  if (!joined) return tl::unexpected(std::move(joined).error());
+  RELAY_TRY(joined);
   lane->stripes_ = std::move(*joined);
   return lane;
 }
@@ -59,10 +59,10 @@ Result<Stripe> DirectRecvLane::Answer(const Link& link, HopOffer& answer, const 
                                                     .pieces = 1,
                                                     .inline_bytes = kCtsEntryBytes,
                                                     .hop_timeout = hop_timeout});
-  if (!queue_pair) return tl::unexpected(std::move(queue_pair).error());
+  RELAY_TRY(queue_pair);
   Endpoint near = (*queue_pair)->near();
   auto pair = ChooseGids(near, far.endpoint, link.addresses.near, link.addresses.far);
-  if (!pair) return tl::unexpected(std::move(pair).error());
+  RELAY_TRY(pair);
   RELAY_TRY((*queue_pair)->Connect(far.endpoint, *pair));
   near.chosen = static_cast<uint8_t>(pair->far);
   near.own = static_cast<uint8_t>(pair->near);
@@ -96,7 +96,7 @@ Status DirectRecvLane::Poll(size_t stripe) {
   Completion completions[kTakenAtOnce];
   while (true) {
     auto count = stripes_[stripe].Poll(completions);
-    if (!count) return tl::unexpected(std::move(count).error());
+    RELAY_TRY(count);
     moved_ += *count;
     for (const Completion& completion : std::span(completions).first(*count)) RELAY_TRY(Take(stripe, completion));
     if (*count < kTakenAtOnce) return {};

@@ -18,7 +18,7 @@ Result<std::unique_ptr<DirectSendLane>> DirectSendLane::Make(std::shared_ptr<Dev
 
 Result<std::unique_ptr<DirectSendLane>> DirectSendLane::Make(std::span<const Link> links, Duration hop_timeout) {
   auto ring = WindowMemory::Make(*links.front().device, kMaxRequests * kCtsEntryBytes);
-  if (!ring) return tl::unexpected(std::move(ring).error());
+  RELAY_TRY(ring);
   std::unique_ptr<DirectSendLane> lane(new DirectSendLane(std::move(*ring)));
   for (const Link& link : links.first(std::min(links.size(), kMaxStripes))) {
     Status dialled = lane->Dial(link, hop_timeout);
@@ -34,7 +34,7 @@ Status DirectSendLane::Dial(const Link& link, Duration hop_timeout) {
   if (!link.device) return {};
   auto queue_pair = QueuePair::Create(
       link.device, {.sends = kQueuedWrites, .receives = 1, .pieces = 1, .inline_bytes = 0, .hop_timeout = hop_timeout});
-  if (!queue_pair) return tl::unexpected(std::move(queue_pair).error());
+  RELAY_TRY(queue_pair);
   Endpoint near = (*queue_pair)->near();
   dialled_.back() = {{link.device, std::move(*queue_pair)}, std::move(near), link.speed_mbit};
   return {};
@@ -72,7 +72,7 @@ Status DirectSendLane::ConnectAll(const LaneOffer& far) {
     speeds.push_back(speed_mbit);
   }
   auto joined = Stripes::Join(std::move(stripes));
-  if (!joined) return tl::unexpected(std::move(joined).error());
+  RELAY_TRY(joined);
   stripes_ = std::move(*joined);
   split_ = Split(speeds);
   for (auto& dialled : dialled_) {
@@ -149,7 +149,7 @@ Status DirectSendLane::Take(size_t stripe) {
   Completion completions[kPollShare];
   while (true) {
     auto count = stripes_[stripe].Poll(completions);
-    if (!count) return tl::unexpected(std::move(count).error());
+    RELAY_TRY(count);
     for (size_t i = 0; i < *count; ++i) {
       const uint64_t message = completions[i].id;
       if (message < whole_ || message >= started_ || parts_out_[message % kMaxRequests]-- == 0) {

@@ -12,13 +12,13 @@ constexpr uint64_t kLooksInVain = 1024;
 
 Result<std::unique_ptr<FlushPair>> FlushPair::Make(std::shared_ptr<Device> device, Duration hop_timeout) {
   auto sink = WindowMemory::Make(*device, 1);
-  if (!sink) return tl::unexpected(std::move(sink).error());
+  RELAY_TRY(sink);
   auto queue_pair = QueuePair::Create(
       device, {.sends = kMost, .receives = 1, .pieces = 1, .inline_bytes = 0, .hop_timeout = hop_timeout});
-  if (!queue_pair) return tl::unexpected(std::move(queue_pair).error());
+  RELAY_TRY(queue_pair);
   const Endpoint itself = (*queue_pair)->near();
   auto gids = ChooseGids(itself, itself, {}, {});
-  if (!gids) return tl::unexpected(std::move(gids).error());
+  RELAY_TRY(gids);
   RELAY_TRY((*queue_pair)->Connect(itself, *gids));
   return std::unique_ptr<FlushPair>(new FlushPair(std::move(device), std::move(*sink), std::move(*queue_pair)));
 }
@@ -32,7 +32,7 @@ Status FlushPair::Start(Remote from) {
 Result<uint64_t> FlushPair::Done() {
   while (done_ != started_) {
     auto count = queue_pair_->Poll(completions_);
-    if (!count) return tl::unexpected(std::move(count).error());
+    RELAY_TRY(count);
     done_ += *count;
     if (*count != 0) continue;
     if (++waited_ % kLooksInVain != 0) break;

@@ -32,7 +32,7 @@ Result<HopOffer> TakeHopOffer(ByteReader& r) {
   offer.slots = r.Get<uint32_t>();
   offer.slot_bytes = r.Get<uint32_t>();
   auto endpoint = TakeEndpoint(r);
-  if (!endpoint) return tl::unexpected(std::move(endpoint).error());
+  RELAY_TRY(endpoint);
   offer.endpoint = std::move(*endpoint);
   if (offer.slots > kMaxSlots || offer.slot_bytes > kMaxSlotBytes) return MalformedOffer();
   return offer;
@@ -45,7 +45,7 @@ std::vector<std::byte> EncodeHopOffer(const HopOffer& offer) { return EncodeLane
 Result<HopOffer> DecodeHopOffer(std::span<const std::byte> bytes) {
   if (bytes.size() > kMaxHopOfferBytes) return MalformedOffer();
   auto offer = DecodeLaneOffer(bytes);
-  if (!offer) return tl::unexpected(std::move(offer).error());
+  RELAY_TRY(offer);
   if (!offer->parallel.empty()) return MalformedOffer();
   return std::move(offer->first);
 }
@@ -69,7 +69,7 @@ Result<LaneOffer> DecodeLaneOffer(std::span<const std::byte> bytes) {
                 "the neighbour offers RDMA in another version: install the same nccl-relay on both");
   }
   auto first = TakeHopOffer(r);
-  if (!first) return tl::unexpected(std::move(first).error());
+  RELAY_TRY(first);
   LaneOffer offer{.first = std::move(*first)};
   while (r.remaining() > 0) {
     const auto present = r.Get<uint8_t>();
@@ -77,7 +77,7 @@ Result<LaneOffer> DecodeLaneOffer(std::span<const std::byte> bytes) {
     offer.parallel.emplace_back();
     if (present == 0) continue;
     auto hop = TakeHopOffer(r);
-    if (!hop) return tl::unexpected(std::move(hop).error());
+    RELAY_TRY(hop);
     offer.parallel.back() = std::move(*hop);
   }
   if (!r.AtEnd()) return MalformedOffer();

@@ -129,7 +129,7 @@ Result<DeviceDescription> DescribeDevice(const Verbs& verbs, ibv_context* contex
                                        " ports, and none with the number " + std::to_string(port));
   }
   auto description = DescribePort(verbs, context, name, port);
-  if (!description) return tl::unexpected<Error>(std::move(description).error());
+  RELAY_TRY(description);
   const auto positive = [](int value) { return static_cast<uint32_t>(std::max(value, 0)); };
   return DeviceDescription{.limits = {.work_requests = positive(attributes.max_qp_wr),
                                       .pieces = positive(attributes.max_sge),
@@ -185,7 +185,7 @@ Result<std::vector<GidRow>> ReadGidRows(const Verbs& verbs, ibv_context* context
 Result<std::vector<DeviceFacts>> ListDevices(const Verbs* verbs) {
   if (!verbs) {
     auto loaded = LoadVerbs();
-    if (!loaded) return tl::unexpected<Error>(std::move(loaded).error());
+    RELAY_TRY(loaded);
     verbs = *loaded;
   }
   std::vector<DeviceFacts> out;
@@ -218,7 +218,7 @@ Result<std::vector<DeviceFacts>> ListDevices(const Verbs* verbs) {
 Status FindDevice(const std::string& name, const Verbs* verbs) {
   if (!verbs) {
     auto loaded = LoadVerbs();
-    if (!loaded) return tl::unexpected<Error>(std::move(loaded).error());
+    RELAY_TRY(loaded);
     verbs = *loaded;
   }
   const DeviceList list(*verbs);

@@ -25,7 +25,7 @@ Result<std::unique_ptr<QueuePair>> QueuePair::Create(std::shared_ptr<Device> dev
 
 Status QueuePair::Start(const Depths& depths) {
   auto verbs = VerbsPair::Create(device_, depths, trouble_);
-  if (!verbs) return tl::unexpected<Error>(std::move(verbs).error());
+  RELAY_TRY(verbs);
   verbs_ = std::move(*verbs);
   return {};
 }

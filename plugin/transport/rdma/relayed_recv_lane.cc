@@ -15,7 +15,7 @@ Result<std::unique_ptr<RelayedRecvLane>> RelayedRecvLane::Make(std::shared_ptr<D
   if (far.slots == 0) return Fail(ErrorCode::kRemote, "the relay offers no slots");
   auto channel = PacketChannel::Make(
       std::move(device), {.sends = 64, .immediates = static_cast<uint32_t>(kMaxRequests), .hop_timeout = hop_timeout});
-  if (!channel) return tl::unexpected(std::move(channel).error());
+  RELAY_TRY(channel);
   RELAY_TRY((*channel)->Accept(far, addresses.near, addresses.far));
   return std::unique_ptr<RelayedRecvLane>(new RelayedRecvLane(std::move(*channel)));
 }
@@ -53,7 +53,7 @@ Result<std::optional<uint64_t>> RelayedRecvLane::NextWhole() {
     }
     if (next_ == count_) {
       auto count = channel_->Poll(events_);
-      if (!count) return tl::unexpected(std::move(count).error());
+      RELAY_TRY(count);
       next_ = 0;
       count_ = *count;
       moved_ += count_;

@@ -13,7 +13,7 @@ constexpr uint32_t kBackSlots = 2 * kMaxRequests + PacketChannel::kSpareReceives
 Result<std::unique_ptr<RelayedSendLane>> RelayedSendLane::Make(std::shared_ptr<Device> device, Duration hop_timeout) {
   auto channel =
       PacketChannel::Make(std::move(device), {.slots = kBackSlots, .sends = 128, .hop_timeout = hop_timeout});
-  if (!channel) return tl::unexpected(std::move(channel).error());
+  RELAY_TRY(channel);
   return std::unique_ptr<RelayedSendLane>(new RelayedSendLane(std::move(*channel)));
 }
 
@@ -83,7 +83,7 @@ Status RelayedSendLane::Take(const PacketChannel::Event& event) {
     return Fail(ErrorCode::kRemote, "an immediate from a relay: it breaks the protocol");
   }
   auto packet = DecodePacket(std::span<const std::byte, kPacketBytes>(channel_->header(event.slot), kPacketBytes));
-  if (!packet) return tl::unexpected(std::move(packet).error());
+  RELAY_TRY(packet);
   RELAY_TRY(Take(*packet));
   channel_->GiveBack(event.slot);
   return {};
@@ -93,7 +93,7 @@ Result<uint64_t> RelayedSendLane::Whole() {
   PacketChannel::Event events[16];
   for (bool more = true; more;) {
     auto count = channel_->Poll(events);
-    if (!count) return tl::unexpected(std::move(count).error());
+    RELAY_TRY(count);
     for (const auto& event : std::span(events).first(*count)) RELAY_TRY(Take(event));
     moved_ += *count;
     more = *count != 0;

@@ -74,7 +74,7 @@ Result<std::unique_ptr<VerbsPair>> VerbsPair::Create(std::shared_ptr<Device> dev
 Status VerbsPair::Start(const Depths& depths, std::shared_ptr<Trouble> trouble) {
   const Verbs& verbs = device_->verbs();
   auto port = device_->ReadPort();
-  if (!port) return tl::unexpected<Error>(std::move(port).error());
+  RELAY_TRY(port);
   if (!port->active) return Fail(ErrorCode::kSystem, text_ + " is down: look at its cable and at the other end of it");
   needs_global_header_ = port->needs_global_header;
 

@@ -20,7 +20,7 @@ class WindowMemory {
     if (!out.bytes_) return Fail(ErrorCode::kSystem, "no memory for a page");
     std::memset(out.bytes_.get(), 0, size);
     auto memory = device.Register(out.bytes_.get(), size, Ordering::kStrict);
-    if (!memory) return tl::unexpected(std::move(memory).error());
+    RELAY_TRY(memory);
     out.memory_ = std::move(*memory);
     return out;
   }
