@@ -20,8 +20,7 @@ struct LaneStreamPair {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) std::abort();
     const auto circuit = [&](int fd) {
-      return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0}, "A ab--ba B",
-                                                counters);
+      return std::make_unique<circuit::Circuit>(transport::AdoptSocket(fd), CircuitName{7, 0}, "A ab--ba B", counters);
     };
     sender = MakeSender(circuit(fds[0]), std::move(lanes.sender), Options(), counters);
     receiver = MakeReceiver(circuit(fds[1]), std::move(lanes.receiver), Options(), counters);
