@@ -13,9 +13,6 @@ namespace relay::stream {
 namespace {
 
 constexpr uint64_t kWakeId = 0;
-constexpr Duration kLookInterval = std::chrono::milliseconds(10);
-// While a stream has no circuit, or has to prove that it has one: a fraction of what its recovery may cost.
-constexpr Duration kSoon = std::chrono::milliseconds(20);
 
 // The caller may be pinned to one core; this thread would then fight with it for that core.
 void ResetAffinity() {
@@ -26,7 +23,7 @@ void ResetAffinity() {
 
 }  // namespace
 
-ServiceThread::ServiceThread(const Clock& clock, Duration housekeeping) : clock_(clock), housekeeping_(housekeeping) {}
+ServiceThread::ServiceThread(const Clock& clock, Duration housekeeping) : clock_(clock), rounds_(housekeeping) {}
 
 Status ServiceThread::Start() {
   epoll_ = Fd::Born([] { return epoll_create1(EPOLL_CLOEXEC); });
@@ -80,27 +77,6 @@ void ServiceThread::TakeOver(Handover& handover) {
   Wake();
 }
 
-void ServiceThread::WatchFd(int fd, std::function<void()> callback) {
-  std::lock_guard lock(mutex_);
-  uint64_t id = next_id_++;
-  callbacks_[id] = {fd, std::move(callback)};
-  epoll_event event{.events = EPOLLIN, .data = {.u64 = id}};
-  epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event);
-}
-
-void ServiceThread::ForgetFd(int fd) {
-  std::lock_guard lock(mutex_);
-  std::erase_if(callbacks_, [fd](const auto& c) { return c.second.first == fd; });
-}
-
-void ServiceThread::WatchTime(std::function<void()> callback) {
-  {
-    std::lock_guard lock(mutex_);
-    timed_.push_back(std::move(callback));
-  }
-  Wake();
-}
-
 bool ServiceThread::Drain(Duration longest) {
   Wake();
   std::unique_lock lock(mutex_);
@@ -115,22 +91,18 @@ void ServiceThread::Run() {
     TakeNew();
     if (any_left) AttendToLeft();
     if (news_.exchange(false)) TendAll();
-    TimePoint now = clock_.Now();
-    if (now >= next_housekeeping_) HouseKeep(now);
-    if (looking_ && now >= next_look_) {
-      next_look_ = now + kLookInterval;
-      Look();
-    }
+    const TimePoint now = clock_.Now();
+    if (rounds_.HousekeepingIsDue(now)) HouseKeep();
+    if (looking_ && rounds_.LookIsDue(now)) Look();
     Settle();
   }
 }
 
 void ServiceThread::Wait() {
-  Duration longest = looking_ ? next_look_ - clock_.Now() : Duration::max();
-  if (anything_waits_) longest = std::min<Duration>(longest, next_housekeeping_ - clock_.Now());
+  const Duration longest = rounds_.LongestSleep(clock_.Now(), looking_);
   int ms = -1;
   if (longest != Duration::max()) {
-    ms = static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(std::max(longest, Duration::zero())).count());
+    ms = static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(longest).count());
   }
   epoll_event events[64];
   int n = epoll_wait(epoll_.get(), events, 64, ms);
@@ -148,12 +120,7 @@ void ServiceThread::OnEvent(uint64_t id) {
     if (it->second.stream->handover().armed) AttendTo(id, it->second, /*housekeeping=*/false, /*arm=*/true);
     return;
   }
-  std::function<void()> callback;
-  {
-    std::lock_guard lock(mutex_);
-    if (auto it = callbacks_.find(id); it != callbacks_.end()) callback = it->second.second;
-  }
-  if (callback) callback();  // without the lock: it may add and forget descriptors
+  if (id >= Callbacks::kFirstId) callbacks_.OnReadable(id);
 }
 
 void ServiceThread::TakeNew() {
@@ -183,18 +150,12 @@ void ServiceThread::Look() {
   }
 }
 
-void ServiceThread::HouseKeep(TimePoint now) {
-  next_housekeeping_ = now + (anything_soon_ ? std::min(housekeeping_, kSoon) : housekeeping_);
+void ServiceThread::HouseKeep() {
   for (auto& [id, entry] : entries_) {
     bool armed = entry.stream->handover().armed;
     if (entry.waits || !armed) AttendTo(id, entry, /*housekeeping=*/true, armed);
   }
-  std::vector<std::function<void()>> timed;
-  {
-    std::lock_guard lock(mutex_);
-    timed.swap(timed_);
-  }
-  for (auto& callback : timed) callback();
+  callbacks_.RunTimed();
 }
 
 bool ServiceThread::AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm, bool news) {
@@ -239,17 +200,15 @@ void ServiceThread::Settle() {
   }
   finished_.clear();
   looking_ = false;  // before the check: a stream taken back after it finds this and wakes us
-  bool look = false;
-  anything_waits_ = anything_soon_ = false;
+  bool look = false, waits = callbacks_.any_timed(), soon = false;
   for (auto& [id, entry] : entries_) {
-    anything_soon_ = anything_soon_ || entry.soon;
-    look = look || !entry.stream->handover().armed;
-    anything_waits_ = anything_waits_ || entry.waits || !entry.stream->handover().armed;
+    const bool armed = entry.stream->handover().armed;
+    look = look || !armed;
+    waits = waits || entry.waits || !armed;
+    soon = soon || entry.soon;
   }
   if (look) looking_ = true;
-  if (anything_soon_) next_housekeeping_ = std::min(next_housekeeping_, clock_.Now() + kSoon);
-  std::lock_guard lock(mutex_);
-  anything_waits_ = anything_waits_ || !timed_.empty();
+  rounds_.Settle(clock_.Now(), waits, soon);
 }
 
 }  // namespace relay::stream

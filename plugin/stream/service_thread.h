@@ -8,7 +8,6 @@
 #pragma once
 #include <atomic>
 #include <condition_variable>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -17,7 +16,9 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "stream/callbacks.h"
 #include "stream/recovery.h"
+#include "stream/rounds.h"
 #include "stream/stream.h"
 
 namespace relay::stream {
@@ -34,11 +35,14 @@ class ServiceThread {
   // Something has come that some recovery may wait for. Any thread.
   void HaveNews();
   // Runs `callback` on the service thread whenever fd is readable.
-  void WatchFd(int fd, std::function<void()> callback);
+  void WatchFd(int fd, Callbacks::Callback callback) { callbacks_.WatchFd(epoll_.get(), fd, std::move(callback)); }
   // After fd was closed, which took it out of the epoll set.
-  void ForgetFd(int fd);
+  void ForgetFd(int fd) { callbacks_.ForgetFd(fd); }
   // Runs `callback` at the next housekeeping, once.
-  void WatchTime(std::function<void()> callback);
+  void WatchTime(Callbacks::Callback callback) {
+    callbacks_.WatchTime(std::move(callback));
+    Wake();
+  }
   // NCCL drives a stream again. Any thread, cheap while the service looks anyway.
   void Resume() {
     if (!looking_.load()) Wake();
@@ -67,33 +71,30 @@ class ServiceThread {
   void AttendToLeft();
   void TendAll();
   void Look();
-  void HouseKeep(TimePoint now);
+  void HouseKeep();
   // Drives the stream; false when it is finished and gone.
   bool AttendTo(uint64_t id, Entry& entry, bool housekeeping, bool arm, bool news = false);
   void Watch(uint64_t id, Entry& entry, const Attention& attention);
   void WatchOnce(uint64_t id, int fd, bool writable, int& watched);
   void Settle();
   const Clock& clock_;
-  const Duration housekeeping_;
   Fd epoll_, wake_;
   std::thread thread_;
   std::atomic<bool> stop_{false};
   std::atomic<bool> looking_{true};  // a stream is not armed
   std::atomic<bool> any_left_{false};
   std::atomic<bool> news_{false};
+  Callbacks callbacks_;
 
   std::mutex mutex_;  // guards what other threads leave for the service
   std::condition_variable drained_;
   std::vector<Entry> added_;
-  std::unordered_map<uint64_t, std::pair<int, std::function<void()>>> callbacks_;
-  std::vector<std::function<void()>> timed_;
   size_t streams_ = 0;  // added and not finished
-  uint64_t next_id_ = 1;
 
   std::unordered_map<uint64_t, Entry> entries_;  // service thread only
   std::vector<uint64_t> finished_;
-  TimePoint next_look_{}, next_housekeeping_{};
-  bool anything_waits_ = false, anything_soon_ = false;
+  uint64_t next_id_ = 1;
+  Rounds rounds_;
 };
 
 }  // namespace relay::stream
