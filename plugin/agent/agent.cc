@@ -9,13 +9,8 @@
 namespace relay::agent {
 namespace {
 
-// Whoever started this agent is on its way to it.
-constexpr Duration kFirstClient = std::chrono::seconds(5);
 // Descriptors that no lease counts: standard ones, epoll, listeners, idle pipes, probes.
 constexpr size_t kReserved = 160;
-
-// Between two looks whether the last circuit has ended.
-constexpr Duration kDrainPause = std::chrono::milliseconds(50);
 // A discovered fabric that has not changed for so long is whole: neighbours find each other by a burst of hellos.
 constexpr Duration kSettling = std::chrono::seconds(2);
 constexpr Duration kSurveyPatience = std::chrono::milliseconds(800);
@@ -98,21 +93,22 @@ Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
                 [this](const std::string& interface, transport::tcp::Accepted call) {
                   circuits_.Accepted(interface, std::move(call));
                 }),
-      busy_until_(loop.clock().Now() + kFirstClient) {
+      probes_(loop, node_),
+      ending_(loop, clients_, relay_, circuits_) {
   circuits_.set_key(options_.key);
   circuits_.set_session_handler([this](SessionTable::Call call) {
     if (live_) live_->sessions().Accepted(std::move(call));
   });
 }
 
-Agent::~Agent() { loop_.Cancel(idle_timer_); }
+Agent::~Agent() = default;
 
 Result<std::unique_ptr<Agent>> Agent::Start(EventLoop& loop, AgentOptions options, ControlSocket socket) {
   std::unique_ptr<Agent> agent(new Agent(loop, std::move(options), std::move(socket)));
   RELAY_TRY(agent->options_.discover ? agent->StartDiscovered() : agent->StartDeclared());
   CheckLockedMemory(agent->node_, agent->options_.registered);
   RELAY_TRY(agent->clients_.Start());
-  if (agent->options_.auto_started) agent->WatchIdle();
+  if (agent->options_.auto_started) agent->ending_.WhenIdle(agent->options_.linger);
   return agent;
 }
 
@@ -262,40 +258,15 @@ void Agent::Drain(Duration longest) {
   RELAY_INFO("ending: new circuits are refused, %zu that pass here may finish", relay_.size());
   node_.draining = true;
   if (live_) live_->Drain();
-  drain_until_ = loop_.clock().Now() + longest;
-  loop_.Cancel(idle_timer_);
-  WatchDrained();
-}
-
-void Agent::WatchDrained() {
-  const bool late = loop_.clock().Now() >= drain_until_;
-  if (late && relay_.size() > 0)
-    RELAY_WARN("%zu circuits that pass here are cut: they have not finished", relay_.size());
-  if (!late && relay_.size() > 0) {
-    idle_timer_ = loop_.After(kDrainPause, [this] { WatchDrained(); });
-    return;
-  }
-  if (live_) live_->Leave();
-  loop_.Stop();
+  ending_.WhenDrained(longest, [this] {
+    if (live_) live_->Leave();
+  });
 }
 
 void Agent::Reconfigure(Settings settings) {
   circuits_.set_key(settings.key);
   if (live_) return live_->Reconfigure(settings.ifname, settings.peers, settings.key);
   LookUpVerbs(node_, paths_);
-}
-
-void Agent::WatchIdle() {
-  const TimePoint now = loop_.clock().Now();
-  const bool busy = clients_.size() > 0 || relay_.size() > 0 || !circuits_.idle();
-  if (busy) busy_until_ = now;
-  if (!busy && now >= busy_until_ + options_.linger) {
-    RELAY_INFO("no client and no circuit for %g s: this agent ends", Seconds(options_.linger));
-    loop_.Stop();
-    return;
-  }
-  auto next = std::clamp<Duration>(options_.linger / 4, std::chrono::milliseconds(20), std::chrono::seconds(1));
-  idle_timer_ = loop_.After(next, [this] { WatchIdle(); });
 }
 
 void Agent::OnPacket(ClientId client, control::Packet packet) {
@@ -369,9 +340,7 @@ void Agent::Survey(ClientId client, uint64_t request) {
 }
 
 void Agent::ProbeNeighbours(ClientId client, uint64_t request) {
-  const uint64_t id = next_probe_++;
-  probes_[id] = std::make_unique<NeighbourProbe>(loop_, node_, [this, id, client, request](std::string sentence) {
-    auto ended = probes_.extract(id);
+  probes_.Start([this, client, request](std::string sentence) {
     if (ClientSession* session = clients_.Find(client)) {
       session->Send({request, control::Answer{std::move(sentence)}});
     }

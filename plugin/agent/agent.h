@@ -1,13 +1,13 @@
 // One node's agent: owns everything that serves this node's processes and relays for its neighbours. One thread, the
 // event loop's.
 #pragma once
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/clients/control_server.h"
+#include "agent/ending.h"
 #include "agent/flows/flows.h"
 #include "agent/node/acceptor.h"
 #include "agent/node/declared_ports.h"
@@ -65,7 +65,6 @@ class Agent {
   std::string FlowsJson(size_t most_bytes);
   std::string WhyNotFound(NodeId node) const;
   void Survey(ClientId client, uint64_t request);
-  void WatchDrained();
   void OnFabric(const fabric::Fabric& before);
   void OnLinkUp(const SessionFacts& facts);
   void OnLinkDown(const SessionFacts& facts, const Loss& loss);
@@ -77,7 +76,6 @@ class Agent {
   void OnQuery(ClientId client, uint64_t request, const std::string& question);
   void ProbeNeighbours(ClientId client, uint64_t request);
   void OnGone(ClientId client);
-  void WatchIdle();
 
   EventLoop& loop_;
   const AgentOptions options_;
@@ -97,11 +95,8 @@ class Agent {
   Acceptor acceptor_;
   std::unique_ptr<LiveFabric> live_;  // null: declared
   std::unique_ptr<DeclaredPorts> declared_ports_;
-  std::map<uint64_t, std::unique_ptr<NeighbourProbe>> probes_;
-  uint64_t next_probe_ = 1;
-  TimePoint busy_until_;
-  EventLoop::TimerId idle_timer_ = 0;
-  TimePoint drain_until_{};
+  NeighbourProbes probes_;
+  Ending ending_;
 };
 
 }  // namespace relay::agent

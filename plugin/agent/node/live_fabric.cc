@@ -16,8 +16,6 @@ constexpr Duration kSettleTime = std::chrono::seconds(1);
 constexpr Duration kMeasurePause = std::chrono::seconds(10);
 // The kernel puts an interface's address into the device's table of GIDs a moment after it has told of the address.
 constexpr Duration kGidsSettle = std::chrono::milliseconds(500);
-// How often it is looked whether verbs devices came or went, at a time when this agent is awake anyway.
-constexpr Duration kVerbsPause = std::chrono::seconds(4);
 
 std::string LinkName(const LocalNode& node, const SessionFacts& facts) {
   return node.name() + "/" + facts.near_port + " to " + facts.far_name + "/" + facts.far.port +
@@ -32,6 +30,7 @@ LiveFabric::LiveFabric(EventLoop& loop, LocalNode& node, Options options, Counte
       options_(std::move(options)),
       counters_(counters),
       hooks_(std::move(hooks)),
+      found_(node),
       records_({.self = options_.identity.node, .incarnation = options_.identity.incarnation}, RecordHooks()) {
   SessionTable::Self self;
   self.node = options_.identity.node;
@@ -117,14 +116,13 @@ Status LiveFabric::StartDiscovery() {
 }
 
 void LiveFabric::OnPorts(const std::vector<fabric::Port>& ports) {
-  found_ = ports;
-  LookUpVerbs();
-  SayVerbs(false);
+  found_.Found(ports);
+  found_.Say(/*for_good=*/false);
   Publish();
   // At once: whoever hears of these ports may call.
   Rebuild();
   hooks_.ports();
-  if (verbs_devices_.empty()) return;
+  if (!found_.any_device()) return;
   loop_.Cancel(verbs_again_);
   verbs_again_ = loop_.After(kGidsSettle, [this] {
     verbs_again_ = 0;
@@ -132,60 +130,16 @@ void LiveFabric::OnPorts(const std::vector<fabric::Port>& ports) {
   });
 }
 
-void LiveFabric::LookUpVerbs() {
-  verbs_summary_ = VerbsSummary(node_.verbs_roots);
-  verbs_devices_ = verbs_summary_.empty() ? VerbsPorts() : VerbsPorts(node_.verbs_roots);
-  ports_ = found_;
-  std::vector<std::string> interfaces;
-  for (const fabric::Port& port : ports_) interfaces.push_back(port.name);
-  verbs_ = VerbsBehind(node_, verbs_devices_, ports_, interfaces);
-  for (size_t i = 0; i < ports_.size(); ++i) {
-    if (!verbs_[i].port) continue;
-    ports_[i].kind = fabric::PortKind::kRdma;
-    ports_[i].infiniband = verbs_[i].port->infiniband;
-    if (ports_[i].speed_mbit == 0) ports_[i].speed_mbit = verbs_[i].speed_mbit;
-  }
-}
-
 void LiveFabric::LookUpVerbsAgain() {
-  LookUpVerbs();
-  SayVerbs(true);
-  FillVerbs();
+  found_.LookAgain();
+  found_.Say(/*for_good=*/true);
+  node_.verbs = found_.VerbsOf(node_.node().ports);
   Publish();
-}
-
-// What is not RDMA-capable at first may be so in a moment: that it is not is said when it has been so `for_good`.
-void LiveFabric::SayVerbs(bool for_good) {
-  for (size_t i = 0; i < ports_.size(); ++i) {
-    if (!verbs_[i].port && !for_good) continue;
-    std::string& told = verbs_told_[ports_[i].name];
-    const std::string text = VerbsText(ports_[i].name, verbs_[i]);
-    if (text == told) continue;
-    const bool lost = told.starts_with(ports_[i].name + " is rdma");
-    told = text;
-    if (text.empty()) {
-      if (lost) RELAY_WARN("%s is tcp: its RDMA device is gone", ports_[i].name.c_str());
-    } else if (verbs_[i].port || (!lost && (verbs_[i].doubtful || !node_.rdma))) {
-      RELAY_INFO("%s", text.c_str());
-    } else {
-      RELAY_WARN("%s", text.c_str());
-    }
-  }
-}
-
-// Ports of the graph are in another order than those that were found.
-void LiveFabric::FillVerbs() {
-  node_.verbs.clear();
-  for (const fabric::Port& port : node_.node().ports) {
-    const auto own =
-        std::find_if(ports_.begin(), ports_.end(), [&](const fabric::Port& p) { return p.name == port.name; });
-    node_.verbs.push_back(own == ports_.end() ? PortVerbs{} : verbs_[static_cast<size_t>(own - ports_.begin())]);
-  }
 }
 
 std::vector<Acceptor::Door> LiveFabric::Doors() const {
   std::vector<Acceptor::Door> doors;
-  for (const fabric::Port& port : ports_) {
+  for (const fabric::Port& port : found_.ports()) {
     for (const SocketAddress& address : port.addresses) doors.push_back({port.name, address.WithPort(node_.port)});
   }
   return doors;
@@ -223,13 +177,13 @@ void LiveFabric::Publish() {
   own.build = RELAY_VERSION;
   own.agent_port = node_.port;
   own.draining = draining_;
-  own.ports = ports_;
+  own.ports = found_.ports();
   for (const SessionFacts& facts : sessions_->sessions()) {
-    const auto port =
-        std::find_if(ports_.begin(), ports_.end(), [&](const fabric::Port& p) { return p.name == facts.near_port; });
-    if (port == ports_.end()) continue;
-    own.neighbours.push_back(
-        {static_cast<uint16_t>(port - ports_.begin()), facts.far.node, facts.far.port, facts.latency_us, facts.routed});
+    const auto port = std::find_if(own.ports.begin(), own.ports.end(),
+                                   [&](const fabric::Port& p) { return p.name == facts.near_port; });
+    if (port == own.ports.end()) continue;
+    own.neighbours.push_back({static_cast<uint16_t>(port - own.ports.begin()), facts.far.node, facts.far.port,
+                              facts.latency_us, facts.routed});
   }
   records_.Publish(std::move(own), loop_.clock().Now());
   RebuildSoon();
@@ -252,7 +206,7 @@ void LiveFabric::Rebuild() {
   node_.self = fabric::FindNode(node_.fabric, options_.identity.node).value_or(0);
   node_.interfaces.clear();
   for (const fabric::Port& port : node_.node().ports) node_.interfaces.push_back(port.name);
-  FillVerbs();
+  node_.verbs = found_.VerbsOf(node_.node().ports);
   const uint64_t agreement = fabric::AgreementHash(node_.fabric);
   if (agreement != std::exchange(node_.agreement, agreement)) {
     node_.settled = loop_.clock().Now();
@@ -294,10 +248,7 @@ void LiveFabric::CountHellos() {
 
 void LiveFabric::Tick() {
   const TimePoint now = loop_.clock().Now();
-  if (now >= verbs_due_) {
-    verbs_due_ = now + kVerbsPause;
-    if (VerbsSummary(node_.verbs_roots) != verbs_summary_) LookUpVerbsAgain();
-  }
+  if (found_.Outdated(now)) LookUpVerbsAgain();
   const TimePoint next = records_.Tick(loop_.clock().Now());
   SayWhenContested();
   RebuildSoon();
@@ -307,11 +258,7 @@ void LiveFabric::Tick() {
 
 std::string LiveFabric::Describe() const {
   std::string out = discovery_->Describe();
-  const auto add = [&out](const std::string& line) {
-    if (!line.empty()) out += (out.empty() ? "" : "\n") + line;
-  };
-  for (size_t i = 0; i < ports_.size(); ++i) add(VerbsText(ports_[i].name, verbs_[i]));
-  for (const std::string& port : verbs_devices_.WithoutInterface()) add("not used: " + port);
+  for (const std::string& line : found_.Describe()) out += (out.empty() ? "" : "\n") + line;
   return out;
 }
 
@@ -322,7 +269,7 @@ std::string LiveFabric::WhyNotFound(NodeId node) const {
   }
   std::string silent;
   const auto sessions = sessions_->sessions();
-  for (const fabric::Port& port : ports_) {
+  for (const fabric::Port& port : found_.ports()) {
     const bool heard = std::any_of(sessions.begin(), sessions.end(),
                                    [&](const SessionFacts& facts) { return facts.near_port == port.name; });
     if (!heard) silent += (silent.empty() ? "" : ", ") + port.name;

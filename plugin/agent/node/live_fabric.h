@@ -2,13 +2,13 @@
 // go round, and the graph that they describe goes into LocalNode. One thread, the agent's.
 #pragma once
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "agent/discovery/discovery.h"
 #include "agent/node/acceptor.h"
+#include "agent/node/found_ports.h"
 #include "agent/node/identity.h"
 #include "agent/node/local_node.h"
 #include "agent/session/session_table.h"
@@ -72,10 +72,7 @@ class LiveFabric {
   fabric::LinkState::Hooks RecordHooks();
   SessionTable::Hooks SessionHooks();
   void OnPorts(const std::vector<fabric::Port>& ports);
-  void LookUpVerbs();
   void LookUpVerbsAgain();
-  void SayVerbs(bool for_good);
-  void FillVerbs();
   void OnSessionUp(const SessionFacts& facts);
   void OnSessionDown(const SessionFacts& facts, const Loss& loss);
   void OnRecords(SessionId session, const fabric::LinkStateMessage& message);
@@ -91,16 +88,10 @@ class LiveFabric {
   Options options_;
   Counters& counters_;
   Hooks hooks_;
+  FoundPorts found_;
   fabric::LinkState records_;
   std::unique_ptr<SessionTable> sessions_;
   std::unique_ptr<Discovery> discovery_;
-  std::vector<fabric::Port> found_;  // as discovery has them
-  std::vector<fabric::Port> ports_;  // with what is known of verbs devices
-  VerbsPorts verbs_devices_;
-  std::vector<PortVerbs> verbs_;  // beside ports_
-  std::string verbs_summary_;     // when they were looked up
-  TimePoint verbs_due_{};
-  std::map<std::string, std::string> verbs_told_;  // per port, in the log
   bool draining_ = false;
   bool contested_ = false;
   uint64_t built_version_ = 0;  // of records_, behind node_.fabric

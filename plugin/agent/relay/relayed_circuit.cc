@@ -108,9 +108,9 @@ bool RelayedCircuit::PumpFlow(Flow& flow) {
 
 // Always into an empty pipe: then "would block" can only mean that the socket is empty.
 RelayedCircuit::Step RelayedCircuit::Fill(Flow& flow) {
-  if (flow.ended) {
-    if (!flow.shut) shutdown(flow.to, SHUT_WR);
-    flow.shut = true;
+  if (flow.ended()) {
+    if (flow.end == Flow::End::kCame) shutdown(flow.to, SHUT_WR);
+    flow.end = Flow::End::kPassedOn;
     return Step::kBlocked;
   }
   if (!flow.readable) return Step::kBlocked;
@@ -138,7 +138,7 @@ RelayedCircuit::Step RelayedCircuit::Fill(Flow& flow) {
     flow.readable = false;
     return Step::kBlocked;
   }
-  flow.ended = true;
+  flow.end = Flow::End::kCame;
   if (n < 0) Failed(flow.from);
   return Step::kMoved;
 }
@@ -193,14 +193,14 @@ ssize_t RelayedCircuit::DrainOnce(Flow& flow) {
 // Nobody will read these bytes, but while they lie unread, closing would reset the side that still has to read the
 // other direction's last ones.
 RelayedCircuit::Step RelayedCircuit::Discard(Flow& flow) {
-  if (flow.ended || !flow.readable) return Step::kBlocked;
+  if (flow.ended() || !flow.readable) return Step::kBlocked;
   ssize_t n = Uninterrupted([&] { return recv(flow.from, nullptr, kCopyBytes, MSG_DONTWAIT | MSG_TRUNC); });
   if (n > 0) return Step::kMoved;
   if (n < 0 && WouldBlock()) {
     flow.readable = false;
     return Step::kBlocked;
   }
-  flow.ended = true;
+  flow.end = Flow::End::kCame;
   return Step::kBlocked;
 }
 

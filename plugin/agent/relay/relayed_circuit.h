@@ -51,14 +51,15 @@ class RelayedCircuit {
     int from = -1, to = -1;
     bool readable = true, writable = true;  // as far as the last call and the events since tell
     bool muted = false;                     // arrivals at `from` do not wake the loop while `to` takes nothing
-    bool ended = false;                     // `from` has no more bytes
-    bool shut = false;                      // and `to` knows
-    bool broken = false;                    // `to` takes no more bytes: what comes is thrown away
+    enum class End : uint8_t { kNotYet, kCame, kPassedOn };
+    End end = End::kNotYet;  // `from` has no more bytes; and `to` knows
+    bool broken = false;     // `to` takes no more bytes: what comes is thrown away
     Pipe pipe;
     std::vector<std::byte> buffer;
     size_t held = 0;
     uint64_t bytes = 0;
-    bool finished() const { return ended && held == 0; }
+    bool ended() const { return end != End::kNotYet; }
+    bool finished() const { return ended() && held == 0; }
   };
   enum class Step { kMoved, kBlocked };
 

@@ -78,4 +78,12 @@ void NeighbourProbe::Finish() {
   done(std::move(sentence));
 }
 
+void NeighbourProbes::Start(NeighbourProbe::Done done) {
+  const uint64_t id = next_++;
+  probes_[id] = std::make_unique<NeighbourProbe>(loop_, node_, [this, id, done](std::string sentence) {
+    auto ended = probes_.extract(id);
+    done(std::move(sentence));
+  });
+}
+
 }  // namespace relay::agent

@@ -1,6 +1,8 @@
 // Asks over every link of this node whether an agent answers at its other end.
 #pragma once
 #include <functional>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -38,6 +40,21 @@ class NeighbourProbe {
   Done done_;
   std::vector<Call> calls_;
   EventLoop::TimerId timer_ = 0;
+};
+
+// Those under way.
+class NeighbourProbes {
+ public:
+  NeighbourProbes(EventLoop& loop, const LocalNode& node) : loop_(loop), node_(node) {}
+
+  // Never calls `done` before it returns.
+  void Start(NeighbourProbe::Done done);
+
+ private:
+  EventLoop& loop_;
+  const LocalNode& node_;
+  std::map<uint64_t, std::unique_ptr<NeighbourProbe>> probes_;
+  uint64_t next_ = 1;
 };
 
 }  // namespace relay::agent
