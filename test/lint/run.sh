@@ -24,6 +24,7 @@ clang_too() { # warnings as errors, with the other compiler; a directory at a ti
 knobs_documented() { diff <("$build/nccl-relay" knobs) docs/knobs.md; }
 
 step python3 test/lint/check_layers.py .
+step python3 test/lint/check_classes.py .
 step python3 test/lint/check_docs.py . "$build"
 step python3 test/lint/check_docs_test.py . "$build"
 step test/lint/check_so.sh "$build/libnccl-net-relay.so" 2.35
