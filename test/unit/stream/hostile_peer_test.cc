@@ -128,7 +128,6 @@ FrameHeader NextFrame(std::mt19937_64& random, uint64_t& message, uint64_t& sent
   FrameHeader next{.type = FrameType::kData, .message = message, .offset = sent, .length = length, .total = kTotal};
   sent += length;
   if (sent < kTotal) return next;
-  next.flags = kPartEnd;
   ++message;
   sent = 0;
   return next;
