@@ -131,7 +131,7 @@ struct Connected {  // carries one descriptor: the hop's socket
   std::string note = {};  // a sentence worth saying aloud, or empty
   std::vector<RouteHop> route = {};
 };
-// Of a watched circuit, with request 0. The circuit may still work: the word of an agent that has just been replaced.
+// A watched circuit has lost a link; request 0. It may still work: an agent that has just been replaced says so too.
 struct LinkLost {
   uint64_t connection = 0;
   std::string sentence;  // "link B-C (B/bc to C/cb) is down: no carrier"

@@ -29,7 +29,7 @@ inline constexpr size_t kMaxStripes = 4;
 // One for each stripe of the lane, in its order.
 using StripeKeys = std::array<MemoryKeys, kMaxStripes>;
 
-// Of one message. Must stay as it is until the message is whole or the lane is gone.
+// The memory of one message. It must stay as it is until the message is whole or the lane is gone.
 struct LaneBuffer {
   std::byte* data = nullptr;
   uint64_t size = 0;
@@ -45,8 +45,8 @@ class Lane {
 
   // What was queued goes to the device at once.
   virtual Status Ring() = 0;
-  // To sleep: Arm, look at everything once more, wait for fd() to be readable, TakeEvents. A capacity that has become
-  // known need not wake: who waits for one looks now and then.
+  // A thread that sleeps calls Arm, looks at everything once more, waits for fd() to be readable, and calls TakeEvents.
+  // A capacity that has become known need not wake: a thread that waits for one looks now and then.
   virtual int fd() const = 0;
   virtual Status Arm() = 0;
   virtual void TakeEvents() = 0;

@@ -69,7 +69,7 @@ struct OpenMessage {
   std::vector<RouteHop> route;   // empty: source and destination are one node
   uint16_t hop = 0;              // index into route of the link this message travels on
   std::vector<std::byte> offer;  // what the side that dials offers for this hop (queue pair and the like); empty on TCP
-  // Of the source, so that the destination notices what differs:
+  // What the source runs, so that the destination notices what differs:
   std::string build = {};        // of its plugin, at most kMaxBuildBytes
   std::string plugin = {};       // path of the file, at most kMaxPluginPathBytes; longer ones are cut where written
   bool declared = false;         // its fabric comes from a file

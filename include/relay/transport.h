@@ -24,7 +24,7 @@ class Hop {
   virtual bool closed() const = 0;
   // Everything sent so far still arrives; the peer then reads the end of the stream.
   virtual void ShutdownSend() = 0;
-  // For epoll. Owned by the hop.
+  // What epoll waits for. The hop owns it.
   virtual int fd() const = 0;
 };
 

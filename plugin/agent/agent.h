@@ -45,7 +45,7 @@ class Agent {
 
   const LocalNode& node() const { return node_; }
   const Counters& counters() const { return counters_; }
-  // For "status": JSON.
+  // Answers the question "status", in JSON.
   std::string Status() const;
   // New circuits are refused; when the last one that passes here has ended, or `longest` is over, the loop stops.
   void Drain(Duration longest);

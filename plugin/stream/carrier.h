@@ -31,7 +31,8 @@ class Carrier {
   // Where devices move the messages, beside the socket.
   virtual bool by_device() const { return false; }
   virtual Status DriveLane() { return {}; }
-  // To sleep: Arm, look at everything once more if it says so, then wait for both descriptors. -1: there is none.
+  // A thread that sleeps calls Arm, looks at everything once more if it says so, and waits for both descriptors. -1:
+  // there is none.
   virtual Result<bool> Arm() { return false; }
   virtual int lane_fd() const { return -1; }
   // Grows whenever something has come or gone beside the socket.

@@ -24,7 +24,7 @@ class Receipts {
   uint64_t placed() const { return placed_; }
   // Bytes of message held() that are there.
   uint64_t received() const { return coming_.received; }
-  // Of a message that has come whole and is not placed, or of the one that is coming.
+  // How large a message is that has come whole and is not placed, or that is coming.
   uint64_t TotalOf(uint64_t message) const { return message == held_ ? coming_.total : ArrivalOf(message).total; }
   // It is, or goes, to an eager slot, because it began before its receive was posted.
   bool IsEager(uint64_t message) const {

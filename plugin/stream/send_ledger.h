@@ -40,7 +40,7 @@ class SendLedger {
     const uint64_t held = resume.message, placed = resume.extra;
     const bool known = held >= done_ && held <= reached_ && placed >= window_.placed() && placed <= held &&
                        held - placed <= kEagerMessages;
-    // Of what it holds whole it would not name a part.
+    // A receiver names bytes of a message only while it lacks others of it.
     const bool part = resume.offset == 0 || (held < reached_ && resume.offset < size_of_held);
     if (ready_ || !known || !part) {
       return Fail(ErrorCode::kRemote, "RESUME at message " + std::to_string(held) + " byte " +

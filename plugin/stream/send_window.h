@@ -22,7 +22,7 @@ class SendWindow {
 
   bool MayStart(uint64_t message, uint64_t size) const { return HasCts(message) || IsEager(message, size); }
   bool HasCts(uint64_t message) const { return message < cts_; }
-  // Of a message that has its CTS and is not acknowledged.
+  // The message has its CTS and is not acknowledged.
   uint64_t CapacityOf(uint64_t message) const { return capacity_[message % capacity_.size()]; }
   uint64_t placed() const { return placed_; }
 

@@ -61,7 +61,7 @@ class Stream : protected circuit::FrameSink {
   // CLOSE or the deadline.
   void Close();
 
-  // For whoever recovers it, on the service thread ------------------------------------------------------------------
+  // Its recovery calls these, on the service thread ------------------------------------------------------------------
   void set_recovers(bool recovers) { recovers_ = recovers; }
   // Before the first request. Without, a buffer's keys are those that Post was given.
   void set_keys(KeysOf keys) { keys_of_ = std::move(keys); }
@@ -78,7 +78,7 @@ class Stream : protected circuit::FrameSink {
   // This connection cannot go on, for a reason that lies in setting up circuits.
   void GiveUp(Error error);
 
-  // For the service thread ----------------------------------------------------------------------------------------
+  // The service thread calls these --------------------------------------------------------------------------------
   // Moves what can move, and judges deadlines when `housekeeping`. `watch` runs under the lock, so that the descriptor
   // is still this stream's; it may set `armed`.
   Attention Attend(TimePoint now, bool housekeeping, const std::function<void(const Attention&)>& watch);

@@ -10,7 +10,7 @@ namespace relay::stream {
 
 class TurnMutex {
  public:
-  // Of the thread that never pauses: a std::lock_guard does.
+  // The thread that never pauses takes its turn by std::lock_guard.
   void lock() { mutex_.lock(); }
   void unlock() { mutex_.unlock(); }
   bool wanted() const { return wanted_.load(std::memory_order_relaxed) != 0; }
@@ -21,7 +21,7 @@ class TurnMutex {
   std::atomic<uint32_t> wanted_{0};
 };
 
-// Of everybody else.
+// Everybody else takes a turn by this.
 class Turn {
  public:
   explicit Turn(TurnMutex& mutex) : lock_(mutex.mutex_, std::defer_lock) {

@@ -28,7 +28,7 @@ class FoundPorts {
   // In the order of these ports, which may be another one.
   std::vector<PortVerbs> VerbsOf(const std::vector<fabric::Port>& order) const;
   bool any_device() const { return !devices_.empty(); }
-  // Of devices: what is used, and what is not and why.
+  // What is used of the devices, and what is not and why.
   std::vector<std::string> Describe() const;
 
  private:

@@ -60,7 +60,7 @@ class LiveFabric {
   // The neighbours hear at once that this agent ends.
   void Leave() { discovery_->Leave(); }
   void Reconfigure(const std::string& ifname, const std::string& peers, std::shared_ptr<const Key> key);
-  // For "status" and "discovery".
+  // What "status" and "discovery" answer.
   std::string Describe() const;
   const fabric::LinkState& records() const { return records_; }
   // Brings the counters of hellos up to date.

@@ -5,8 +5,8 @@ namespace {
 
 namespace rdma = transport::rdma;
 
-// Of payload, both chosen so that a few slots cover what one hop has under way while the next one is rung: 25 GB/s over
-// 10 us is 250 KB.
+// Slots of payload: their size and number are chosen so that a few cover what one hop has under way while the next one
+// is rung: 25 GB/s over 10 us is 250 KB.
 constexpr uint32_t kSlotBytes = 128 * 1024, kSlots = 16 + rdma::PacketChannel::kSpareReceives;
 // CTS and acknowledgements of one connection.
 constexpr uint32_t kControlSlots = 64 + rdma::PacketChannel::kSpareReceives;

@@ -42,7 +42,7 @@ class RdmaRelay {
   RdmaRelay(const RdmaRelay&) = delete;
   RdmaRelay& operator=(const RdmaRelay&) = delete;
 
-  // For OPEN onward, and with its answer; then what OPENED says back.
+  // What OPEN offers onward, what takes the answer to it, and then what OPENED says back.
   transport::rdma::HopOffer offer_onward() const { return far_->offer(); }
   Status ConnectFar(const transport::rdma::HopOffer& answer) { return far_->Connect(answer); }
   transport::rdma::HopOffer offer_back() const { return near_->offer(); }
@@ -67,7 +67,7 @@ class RdmaRelay {
   };
   using Channel = transport::rdma::PacketChannel;
 
-  // Of payload, with the keys of both devices for it.
+  // The memory of the payload, with the keys of both devices for it.
   struct Slots {
     SlotMemory memory;
     std::shared_ptr<transport::rdma::Memory> on_near, on_far;

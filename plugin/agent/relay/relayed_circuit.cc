@@ -11,7 +11,7 @@
 namespace relay::agent {
 namespace {
 
-// Of one turn: then the other circuits of this agent have theirs.
+// One turn has no more steps: then the other circuits of this agent have theirs.
 constexpr int kStepsPerTurn = 32;
 // What a dead side had sent has left by then, and the living side has read it.
 constexpr Duration kFarewell = std::chrono::seconds(5);

@@ -18,7 +18,7 @@ class CircuitTable {
  public:
   explicit CircuitTable(const AgentParts& parts) : parts_(parts), log_(parts.loop.clock()) {}
 
-  // For calls from now on. Null: the fabric is open.
+  // Calls from now on need it. Null: the fabric is open.
   void set_key(std::shared_ptr<const Key> key) { key_ = std::move(key); }
   // Who takes calls that begin with SESSION.
   void set_session_handler(std::function<void(SessionTable::Call)> handler) { on_session_ = std::move(handler); }

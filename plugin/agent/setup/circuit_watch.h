@@ -19,7 +19,7 @@ class CircuitWatch {
   // not take it hears of it again after twice that, four times, at most kLongestPause times.
   static constexpr Duration kHoldDown = std::chrono::seconds(10);
   static constexpr int kLongestPause = 30;
-  // Of one client: connections of the largest job that one process takes part in, several times over.
+  // One client watches no more: several times the connections of the largest job that one process takes part in.
   static constexpr size_t kMostOfOne = 16384;
 
   CircuitWatch(const AgentParts& parts, Duration hold_down) : parts_(parts), hold_down_(hold_down) {}

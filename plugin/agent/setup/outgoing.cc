@@ -105,8 +105,7 @@ void Outgoing::DialBetter(const fabric::Path& best) {
                                    " is better than " + fabric::PathText(node.fabric, best))));
 }
 
-// Of a declared node: every path begins with a cable that is out.
-// Why a path that begins at a dead cable of this node is not taken.
+// Says why a path whose first link is a cable of this node is not taken: the cable is out.
 std::string Outgoing::CableText(const fabric::Path& path) const {
   const auto* event = parts_.history.Find(fabric::NameOf(parts_.node.fabric, path.links.front()));
   return event != nullptr ? DownText(*event) : "a link is down";

@@ -55,7 +55,7 @@ class Outgoing {
   void DialBetter(const fabric::Path& best);
   void DialPath(const fabric::Path& path);
   std::optional<control::Prepare> DeviceFor(const fabric::Path& path);
-  // Of this node, declared and without a carrier.
+  // The declared links of this node whose cable has no carrier.
   std::vector<size_t> LinksDownHere() const;
   // Links of these hops that the fabric has.
   std::vector<size_t> LinksOf(std::span<const RouteHop> hops) const;

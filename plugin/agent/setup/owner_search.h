@@ -12,8 +12,8 @@ class OwnerSearch {
   using Outcome = tl::expected<ClientId, RefusedMessage>;
   using Done = std::function<void(Outcome)>;
 
-  // For so long an unknown token is waited for: its registration may be under way. Who only asks whether somebody lives
-  // asks of a process that has registered long ago; the agent may have been started anew since.
+  // An unknown token is waited for so long: its registration may be under way. An inquiry asks for a process that has
+  // registered long ago, and only an agent that was started anew since does not know it yet.
   static constexpr Duration kForCircuit = std::chrono::seconds(3), kForInquiry = std::chrono::milliseconds(500);
 
   // Never calls `done` before it returns. Destroying it ends the search.

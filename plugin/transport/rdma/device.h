@@ -63,7 +63,7 @@ class Device : public std::enable_shared_from_this<Device> {
   // The device is gone for good: nothing new can be made on it.
   std::optional<Error> trouble() const;
 
-  // For the queue pairs. The addresses of the port, read now: at most kMaxGids, RoCE v2 first.
+  // The addresses of the port for queue pairs to choose from, read now: at most kMaxGids, RoCE v2 first.
   Result<std::vector<Gid>> ReadGids() const;
   struct PortFacts {
     bool active = false, needs_global_header = false;

@@ -91,7 +91,7 @@ Result<bool> DirectRecvLane::Announce(const LaneBuffer& buffer) {
   return true;
 }
 
-// Until nothing comes: a device that was armed tells of nothing that was there before.
+// Takes completions until none comes: a device that was armed does not tell of what was there before.
 Status DirectRecvLane::Poll(size_t stripe) {
   Completion completions[kTakenAtOnce];
   while (true) {

@@ -16,8 +16,8 @@ namespace relay::transport::rdma {
 
 class DirectRecvLane final : public RecvLane {
  public:
-  // Of a link's two ports (of the first one: of the hop's socket), where known: they tell which of the devices'
-  // addresses belong to this link.
+  // Addresses of a link's two ports (on the first link: of the hop's socket), where known: they tell which of the
+  // devices' addresses belong to this link.
   struct Addresses {
     std::optional<SocketAddress> near, far;
   };

@@ -144,7 +144,7 @@ void DirectSendLane::Write(size_t stripe, const Part& part, const LaneBuffer& bu
   bytes_[stripe] += part.end - part.begin;
 }
 
-// Until nothing comes: a device that was armed tells of nothing that was there before.
+// Takes completions until none comes: a device that was armed does not tell of what was there before.
 Status DirectSendLane::Take(size_t stripe) {
   Completion completions[kPollShare];
   while (true) {

@@ -26,7 +26,7 @@ class EventTable {
   News Take(const ibv_async_event& event, const std::string& name);
   // The device is gone for good: everyone is told, now and later.
   void DeviceGone(const std::string& why);
-  // Of the whole device.
+  // What has ended the whole device.
   std::optional<Error> trouble() const { return device_trouble_.Get(); }
 
  private:

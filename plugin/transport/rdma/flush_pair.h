@@ -27,7 +27,7 @@ class FlushPair {
   uint64_t started() const { return started_; }
   Result<uint64_t> Done();
 
-  // To sleep, as a queue pair: Arm, ask Done, wait until readable, TakeEvents.
+  // A thread that sleeps calls Arm, asks Done, waits until the descriptor is readable, and calls TakeEvents.
   int fd() const { return queue_pair_->event_fd(); }
   Status Arm() { return queue_pair_->Arm(); }
   void TakeEvents() { queue_pair_->TakeEvents(); }

@@ -19,7 +19,7 @@ struct Window {
 struct HopOffer {
   Endpoint endpoint{};
   Window window{};
-  // Of a hop that ends or begins at a relay: how many packets the offering side takes ahead, and how large.
+  // Where a hop ends or begins at a relay: how many packets the offering side takes ahead, and how large.
   uint32_t slots = 0, slot_bytes = 0;
 };
 
@@ -29,8 +29,8 @@ std::vector<std::byte> EncodeHopOffer(const HopOffer& offer);
 // Everything bounded; nothing may follow.
 Result<HopOffer> DecodeHopOffer(std::span<const std::byte> bytes);
 
-// Of a lane without relays: a queue pair on the path's only link and on each of OPEN's parallel links, in that order;
-// nothing where none can be made. Without parallel links it has the bytes of its hop's offer.
+// What a lane without relays offers: a queue pair on the path's only link and on each of OPEN's parallel links, in that
+// order; nothing where none can be made. Without parallel links it has the bytes of its hop's offer.
 struct LaneOffer {
   HopOffer first{};
   std::vector<std::optional<HopOffer>> parallel = {};

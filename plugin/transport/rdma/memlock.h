@@ -8,7 +8,7 @@
 
 namespace relay::transport::rdma {
 
-// Of this process, in bytes; UINT64_MAX: there is none.
+// How many bytes this process may lock; UINT64_MAX: there is no limit.
 uint64_t MemlockLimit();
 // As MemlockLimit, but none where this process may lock what it likes (CAP_IPC_LOCK).
 uint64_t LockableBytes();
@@ -18,8 +18,8 @@ Status CheckMemlock(uint64_t bytes, uint64_t limit = MemlockLimit());
 std::string MemlockText(uint64_t limit = MemlockLimit());
 // What to do about a registration that found no memory: the limit if there is one.
 std::string NoMemoryAdvice(uint64_t limit = MemlockLimit());
-// For the sentence of a call that failed so: " (locked memory is limited ...)" after ENOMEM where there is a limit,
-// else empty. Not for registrations alone: kernels count a device's own queues too.
+// What is added to the sentence of a call that failed so: " (locked memory is limited ...)" after ENOMEM where there is
+// a limit, else nothing. Registrations are not alone: kernels count a device's own queues too.
 std::string MemlockHint(int error);
 
 }  // namespace relay::transport::rdma

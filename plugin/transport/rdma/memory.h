@@ -13,7 +13,7 @@ class Memory {
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
 
-  // For pieces of work requests here, and for the other side's Remote. Both cover [address, address + size).
+  // Pieces of work requests here name the one, the other side's Remote the other. Both cover [address, address + size).
   uint32_t local_key() const { return local_key_; }
   uint32_t remote_key() const { return remote_key_; }
   // Page-rounded around what was asked for; perhaps more, where an outer registration is shared.

@@ -42,12 +42,12 @@ class PacketChannel {
   static Result<std::unique_ptr<PacketChannel>> Make(std::shared_ptr<Device> device, const Shape& shape,
                                                      SlotSpace space = {}, uint32_t space_key = 0);
 
-  // Of the side that dials: before it knows the other.
+  // The side that dials calls it before it knows the other.
   HopOffer offer() const;
-  // Of the side that is dialled: takes the offer, and has the answer in offer().
+  // The side that is dialled takes the offer by it, and has the answer in offer().
   Status Accept(const HopOffer& far, const std::optional<SocketAddress>& near_address,
                 const std::optional<SocketAddress>& far_address);
-  // Of the side that dials: takes the answer.
+  // The side that dials takes the answer by it.
   Status Connect(const HopOffer& far);
   uint32_t far_slot_bytes() const { return far_.slot_bytes; }
 

@@ -35,7 +35,7 @@ Result<ibv_context*> OpenContext(const Verbs& verbs, const std::string& name);
 Result<DeviceDescription> DescribeDevice(const Verbs& verbs, ibv_context* context, const std::string& name,
                                          uint8_t port);
 Result<PortDescription> DescribePort(const Verbs& verbs, ibv_context* context, const std::string& name, uint8_t port);
-// Of that port; empty entries left out.
+// Reads the addresses of that port; empty entries are left out.
 Result<std::vector<GidRow>> ReadGidRows(const Verbs& verbs, ibv_context* context, const std::string& name,
                                         uint8_t port);
 // Megabits per second of a width and a speed as the verbs code them; 0: unknown.

@@ -29,7 +29,7 @@ class QueuePair {
  public:
   // In the state INIT: receives may be queued and rung before Connect.
   static Result<std::unique_ptr<QueuePair>> Create(std::shared_ptr<Device> device, const Depths& depths);
-  // To the error state, then destroyed: no work request names any memory afterwards.
+  // It goes to the error state and is destroyed then: no work request names any memory afterwards.
   ~QueuePair();
   QueuePair(const QueuePair&) = delete;
   QueuePair& operator=(const QueuePair&) = delete;

@@ -14,7 +14,7 @@ class ReceiveQueue {
  public:
   explicit ReceiveQueue(const Depths& depths);
 
-  // Of a receive, not of a send.
+  // The completion is one of a receive, not of a send.
   static bool IsOf(const ibv_wc& completion) { return (completion.wr_id & kReceiveBit) != 0; }
 
   bool HasRoom(uint32_t receives) const { return ring_.HasRoom(receives); }

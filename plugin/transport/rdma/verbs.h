@@ -23,8 +23,8 @@ struct Verbs {
   std::function<void(ibv_async_event*)> ack_async_event;
   std::function<int(ibv_context*, ibv_device_attr*)> query_device;
   std::function<int(ibv_context*, uint8_t port, ibv_port_attr*)> query_port;
-  // Of every port of the device, empty entries left out; how many, or a negative errno. Never null: where libibverbs
-  // is older than the call, sysfs is read.
+  // Reads the addresses of every port of the device, without empty entries, and says how many, or a negative errno.
+  // Never null: where libibverbs is older than the call, sysfs is read.
   std::function<ssize_t(ibv_context*, ibv_gid_entry*, size_t most)> query_gid_table;
 
   std::function<ibv_pd*(ibv_context*)> alloc_pd;

@@ -4,7 +4,7 @@ import re
 # Where the options of a command are looked for; others may be in any document.
 PAGES = {"perf": "docs/perf.md", "lab": "docs/lab.md"}
 EVERYWHERE = {"--help", "-h", "--version"}
-# Of other programs, where a document names them without their command.
+# Other programs have these, where a document names them without their command.
 FOREIGN = {"--device", "--cap-add", "--ulimit", "--user", "--build-arg"}
 OPTION = r"(?<![\w-])--?[a-z][a-z-]*"
 
