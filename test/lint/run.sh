@@ -25,6 +25,8 @@ knobs_documented() { diff <("$build/nccl-relay" knobs) docs/knobs.md; }
 
 step python3 test/lint/check_layers.py .
 step python3 test/lint/check_classes.py .
+step python3 test/lint/check_comments.py .
+step python3 test/mutation/run.py --check
 step python3 test/lint/check_docs.py . "$build"
 step python3 test/lint/check_docs_test.py . "$build"
 step test/lint/check_so.sh "$build/libnccl-net-relay.so" 2.35
