@@ -17,7 +17,7 @@ from document_blocks import all_blocks, blocks_of
 BLOCKS = all_blocks(ROOT)
 RUN = [pytest.param(block, id=block.where) for block in BLOCKS if block.mark is not None and block.reason is None]
 # What documents call the reader's own: NCCL's all_reduce now and then, until every fault of an example has come.
-PROGRAMS = {"your_program": 25, "train": 45, "all_reduce": 5}
+PROGRAMS = {"your_program": 18, "train": 35, "all_reduce": 5}
 # Blocks see an /etc and a /run of their own, so that they may write there and meet no lab but their own.
 APART = ("mount -t tmpfs none /run && mkdir /run/upper /run/work && "
          "mount -t overlay none -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work /etc && exec bash -e $0")
