@@ -5,7 +5,7 @@ usage: check_docs_test.py [ROOT [BUILD]]
 """
 import sys
 
-from docs import links, names, notices, paths, program, sentences, versions, walk
+from docs import links, names, notices, paths, program, sentences, versions, walk, wire
 from docs.tree import Tree
 
 # question, file, what stands there, what is put in its place, what the complaint must say
@@ -42,6 +42,16 @@ BROKEN = [
     (versions, "CMakeLists.txt", "nccl_relay VERSION ", "nccl_relay VERSION 9", "is not the version"),
     (versions, "include/relay/setup.h", '"0.1.0"', '"0.0.9"', "is not the version"),
     (versions, "CHANGELOG.md", "| `kSetupVersion`", "| `kSetVersion`", "kSetupVersion is not told of"),
+    (wire, "docs/wire.md", "`plugin/comm/handle.h`", "`plugin/comm/grip.h`", "there is no plugin/comm/grip.h"),
+    (wire, "docs/wire.md", "`SealHello`", "`SignHello`", "no header of it has SignHello"),
+    (wire, "docs/wire.md", "`DecodeHello`", "it", "DecodeHello of plugin/agent/discovery/hello.h belongs to no format"),
+    (wire, "docs/wire.md", "`kPacketVersion` ", "`kPacketVersion` 9", "kPacketVersion is not 9"),
+    (wire, "docs/wire.md", "`Handle.BytesAreFrozen`", "`Handle.BytesHold`", "has no Handle.BytesHold"),
+    (wire, "test/unit/circuit/frame_test.cc", "HeaderBytesAreFrozen", "HeaderBytes", "has no Frame.HeaderBytesAreFrozen"),
+    (wire, "plugin/fabric/record.h", "EncodeRecord(", "EncodeRow(", "EncodeRow of plugin/fabric/record.h"),
+    (wire, "include/relay/frame.h", "kResume = 4", "kResume = 7", 'has no row "| 7 | RESUME |"'),
+    (wire, "include/relay/setup.h", "kPong = 10", "kPong = 13", 'has no row "| 13 | PONG |"'),
+    (wire, "include/relay/control.h", "LinkLost, BetterPath>", "BetterPath, LinkLost>", 'has no row "| 16 | BetterPath |"'),
     (notices, "NOTICE", "<fmt/", "<format/", "<fmt/format.h> is included by"),
 ]
 
