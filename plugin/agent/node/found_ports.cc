@@ -8,7 +8,7 @@ namespace relay::agent {
 namespace {
 
 // How often it is looked whether verbs devices came or went, at a time when this agent is awake anyway.
-constexpr Duration kPause = std::chrono::seconds(4);
+constexpr Duration kVerbsPause = std::chrono::seconds(4);
 
 }  // namespace
 
@@ -34,7 +34,7 @@ void FoundPorts::LookAgain() {
 
 bool FoundPorts::Outdated(TimePoint now) {
   if (now < due_) return false;
-  due_ = now + kPause;
+  due_ = now + kVerbsPause;
   return VerbsSummary(node_.verbs_roots) != summary_;
 }
 
