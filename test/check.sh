@@ -28,7 +28,7 @@ units() { # build folder, arguments of ctest...
 labs() { # arguments of pytest...
   $python -m pytest -q "$@"
 }
-# Labs do not see each other, and wait for much of their time; what measures runs alone, afterwards.
+# Labs do not see each other, and wait for much of their time; what judges times runs alone, afterwards.
 lab_tests() {
   local ignored=(--ignore=test/e2e/test_sanitized.py) good=0
   labs test/e2e "${ignored[@]}" "--build=$build" -n $((2 * jobs)) -m "not alone" --durations=15 $whole_option || good=1

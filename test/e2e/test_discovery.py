@@ -179,6 +179,7 @@ def test_a_node_without_an_agent_on_the_only_way_is_named(box):
     perf.run.failed().says("nobody answers on its port ab", "start `nccl-relay agent`")
 
 
+@pytest.mark.alone
 def test_an_idle_agent_costs_nothing(box):
     """Less than a hundredth of a core, hellos and all, and few wakings, whatever one costs on this machine."""
     own = "for p in $(pgrep -x nccl-relay); do [ $(readlink /proc/$p/ns/net) = $(readlink /proc/self/ns/net) ] && echo $p; done"

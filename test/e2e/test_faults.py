@@ -21,8 +21,8 @@ pytestmark = pytest.mark.nccl
 
 def faulty(lab, command, options=(), env=None, prepare="true", grace=30):
     """Runs it in a shell per rank, which says how the rank ended, and when."""
-    script = (f"{prepare}; start=$(date +%s.%N); {lab.rank} {command}; status=$?; "
-              "echo ended with status $status after $(echo $(date +%s.%N) - $start | bc) s; exit $status")
+    script = (f"{prepare}; start=$(date +%s%N); {lab.rank} {command}; status=$?; ms=$((($(date +%s%N) - start) / 1000000)); "
+              "echo ended with status $status after $((ms / 1000)).$(printf %03d $((ms % 1000))) s; exit $status")
     return lab.run("chain:3", "sh", "-c", script, env={**KNOBS, **(env or {})}, deadline=90,
                    options=["--timeout", "40", "--grace", str(grace), *options])
 
@@ -192,6 +192,7 @@ def check_told(run, at, within, nodes="ABC"):
         assert interfaces["ctl"]["tx_bytes"] < MIB, run.counters
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("link", ["A-B", "B-C"])
 @pytest.mark.parametrize("kind", ["cut", "drop"])
 def test_a_cable_that_fails_is_told_to_every_rank(lab, link, kind):
@@ -206,12 +207,14 @@ def test_a_cable_that_fails_is_told_to_every_rank(lab, link, kind):
     assert re.search(f"from here towards {end}, broke|link (A-B|B-A|B-C|C-B) .* is down: no carrier", run.agent_logs["B"]), run.text()
 
 
+@pytest.mark.alone
 def test_a_killed_rank_is_told_to_the_others_at_once(lab):
     run, at = midway(lambda at: faulty(lab, TRAFFIC, options=["--kill", f"C@{at}s"]), "AB")
     check_told(run, at, MARGIN, "AB")  # its agent has died with it: it takes a second to be sure
     run.says("NCCL WARN NET/Relay", "connection with C", "the peer has ended")
 
 
+@pytest.mark.alone
 def test_a_neighbour_that_dies_with_its_agent_is_told_of_in_a_fabric_that_found_itself(lab):
     """Nobody is left to say that it is gone, and the fabric knows it no more: long before any deadline all the same."""
     run, at = midway(lambda at: lab.run("chain:2", "sh", "-c", f"exec {lab.rank} {TRAFFIC}", deadline=90, options=[
@@ -220,6 +223,7 @@ def test_a_neighbour_that_dies_with_its_agent_is_told_of_in_a_fabric_that_found_
     warning(run, "connection with B", "the peer has ended")
 
 
+@pytest.mark.alone
 def test_a_killed_relay_is_told_where_there_is_no_other_way(lab):
     run, at = midway(lambda at: faulty(lab, TRAFFIC, options=["--ranks", "A,C", "--kill-agent", f"B@{at}s"]), "AC")
     check_told(run, at, RECOVER + MARGIN, "AC")

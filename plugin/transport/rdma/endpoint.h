@@ -18,7 +18,8 @@ struct Gid {
   std::array<std::byte, 16> bytes{};  // network order
   uint16_t index = 0;                 // in its own port's table; its own side's affair, never sent
   GidType type{};
-  bool operator==(const Gid&) const = default;
+  // The same address: where it stands in a table is not part of it, and the far end's place is not known.
+  bool operator==(const Gid& other) const { return bytes == other.bytes && type == other.type; }
 };
 
 // "10.0.0.1 (RoCE v2)", "fe80::1 (RoCE v1)".

@@ -131,6 +131,10 @@ TEST(GidChoice, TheSameAddressOnTwoHostsIsNoWayBetweenThem) {
 
 TEST(GidChoice, APortReachesItself) {
   EXPECT_EQ(Chosen(kMlxNear, kMlxNear), "10.0.0.1 (RoCE v2) > 10.0.0.1 (RoCE v2)");
+  // The offer of another process of the host does not say where its addresses stand in the port's table.
+  Endpoint offered = kMlxNear;
+  for (Gid& gid : offered.gids) gid.index = 0;
+  EXPECT_EQ(Chosen(kMlxNear, offered), "10.0.0.1 (RoCE v2) > 10.0.0.1 (RoCE v2)");
 }
 
 TEST(GidChoice, TheErrorListsWhatEachEndHas) {
