@@ -1,7 +1,6 @@
 // A hostile peer of a stream: raw bytes, and frames well-formed but out of place, mixed with what NCCL and the service
 // thread do. Buffers are freed as soon as the stream has given them back: AddressSanitizer sees a byte too late.
 #pragma once
-#include <fuzzer/FuzzedDataProvider.h>
 #include <sys/socket.h>
 
 #include <list>
@@ -11,6 +10,7 @@
 #include "base/crc32c.h"
 #include "base/fd.h"
 #include "fuzz/check.h"
+#include "fuzz/choices.h"
 #include "relay/frame.h"
 #include "relay/transport.h"
 #include "stream/recv_stream.h"
@@ -34,12 +34,12 @@ class Script {
     } else {
       stream_ = std::make_shared<Kind>(Options(), counters_, kEager);
     }
-    stream_->set_recovers(in_.ConsumeBool());
+    stream_->set_recovers(in_.Yes());
     Connect();
   }
 
   void Run() {
-    while (in_.remaining_bytes() != 0) Step();
+    while (in_.any_left()) Step();
     stream_->Close();
     held_.clear();
     for (int i = 0; i < 3; ++i) Attend();
@@ -73,28 +73,28 @@ class Script {
   }
 
   void Step() {
-    switch (in_.ConsumeIntegralInRange(0, 10)) {
+    switch (in_.Between(0, 10)) {
       case 0:
-        return SendRaw(in_.ConsumeBytes<std::byte>(in_.ConsumeIntegralInRange<size_t>(0, 200)));
+        return SendRaw(in_.Bytes(in_.Between<size_t>(0, 200)));
       case 1:
       case 2:
       case 3:
         return SendFrame();
       case 4:
-        return Post(in_.ConsumeIntegralInRange<size_t>(0, 2000));
+        return Post(in_.Between<size_t>(0, 2000));
       case 5:
-        return Post(in_.ConsumeIntegralInRange<size_t>(0, 200000));
+        return Post(in_.Between<size_t>(0, 200000));
       case 6:
         return TestAll();
       case 7:
-        now_ += std::chrono::seconds(in_.ConsumeIntegralInRange(0, 20));
+        now_ += std::chrono::seconds(in_.Between(0, 20));
         return Attend();
       case 8:
         return Drain();
       case 9:
         return Connect();
       default:
-        if (!held_.empty() && in_.ConsumeIntegralInRange(0, 7) == 0) {
+        if (!held_.empty() && in_.Between(0, 7) == 0) {
           stream_->CancelRegion(held_.front().memory.get());
           held_.pop_front();
         }
@@ -102,30 +102,26 @@ class Script {
   }
 
   // Numbers near what is due, so that the deep checks are reached.
-  uint64_t Number() {
-    return in_.ConsumeBool() ? in_.ConsumeIntegralInRange<uint64_t>(0, 40) : in_.ConsumeIntegral<uint64_t>();
-  }
+  uint64_t Number() { return in_.Yes() ? in_.Between<uint64_t>(0, 40) : in_.Number(); }
 
   void SendFrame() {
     constexpr auto kNone = static_cast<FrameType>(99);
     constexpr FrameType kTypes[] = {FrameType::kData,   FrameType::kCts,   FrameType::kAck, kNone,
                                     FrameType::kResume, FrameType::kClose, FrameType::kPing};
-    FrameHeader h{.type = kTypes[in_.ConsumeIntegralInRange(0, 6)]};
-    const bool checksummed = in_.ConsumeIntegralInRange<uint16_t>(0, 1) != 0;
-    h.message = in_.ConsumeBool() ? next_message_ : Number();
+    FrameHeader h{.type = kTypes[in_.Between(0, 6)]};
+    const bool checksummed = in_.Between<uint16_t>(0, 1) != 0;
+    h.message = in_.Yes() ? next_message_ : Number();
     if (h.type == FrameType::kData) {
       // Half of them go on with the message that the last one began.
-      if (in_.ConsumeBool()) total_ = in_.ConsumeIntegralInRange<uint64_t>(0, 70000), sent_ = 0;
+      if (in_.Yes()) total_ = in_.Between<uint64_t>(0, 70000), sent_ = 0;
       h.total = total_;
-      h.offset = in_.PickValueInArray<uint64_t>({0, sent_, total_ / 2});
-      h.length = in_.PickValueInArray<uint64_t>({total_ - sent_, total_ - h.offset, total_ / 2, Number()});
+      h.offset = in_.OneOf<uint64_t>({0, sent_, total_ / 2});
+      h.length = in_.OneOf<uint64_t>({total_ - sent_, total_ - h.offset, total_ / 2, Number()});
       sent_ = std::min(total_, h.offset + h.length);
     } else {
       const bool resume = h.type == FrameType::kResume;
       if (resume) h.offset = Number();
-      h.total = resume              ? epoch_ - in_.ConsumeIntegralInRange<uint32_t>(0, 1)
-                : in_.ConsumeBool() ? kMaxMessageBytes
-                                    : Number();
+      h.total = resume ? epoch_ - in_.Between<uint32_t>(0, 1) : in_.Yes() ? kMaxMessageBytes : Number();
       h.extra = Number();
     }
     std::vector<std::byte> payload;
@@ -135,7 +131,7 @@ class Script {
     std::vector<std::byte> out(bytes.begin(), bytes.end());
     out.insert(out.end(), payload.begin(), payload.end());
     SendRaw(out);
-    if (in_.ConsumeBool()) ++next_message_;
+    if (in_.Yes()) ++next_message_;
   }
 
   void SendRaw(const std::vector<std::byte>& bytes) {
@@ -144,7 +140,7 @@ class Script {
 
   void Post(size_t size) {
     Held held{std::make_unique<std::byte[]>(size), size, nullptr};
-    auto posted = stream_->Post({held.memory.get(), size, held.memory.get()}, in_.ConsumeBool());
+    auto posted = stream_->Post({held.memory.get(), size, held.memory.get()}, in_.Yes());
     if (!posted) return held_.clear();
     if (*posted == nullptr) return;
     held.request = *posted;
@@ -162,14 +158,14 @@ class Script {
   }
 
   void Attend() {
-    stream_->Attend(now_, in_.ConsumeBool(), [](const auto&) {});
+    stream_->Attend(now_, in_.Yes(), [](const auto&) {});
   }
 
   void Drain() {
     for (char sink[8192]; recv(peer_.get(), sink, sizeof sink, MSG_DONTWAIT) > 0;) continue;
   }
 
-  FuzzedDataProvider in_;
+  Choices in_;
   Counters counters_;
   Fd peer_;
   std::shared_ptr<Kind> stream_;
