@@ -1,5 +1,6 @@
 #include "stream/stream.h"
 
+#include <mutex>
 #include <thread>
 #include <utility>
 

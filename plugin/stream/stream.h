@@ -11,7 +11,6 @@
 #pragma once
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "base/clock.h"
@@ -122,14 +121,12 @@ class Stream : protected circuit::FrameSink {
   Status DriveCircuit(Socket socket);
   Status OnClose(const FrameHeader& header);
   bool QueueClose(CloseReason reason);
-  // How it ends.
   void End(Error error);
   bool MayRecoverFrom(const Error& error) const;
   void Lose(Error error);
   void Break(Error error);
   void Abort(Error error);
   std::string Peer() const;
-  // What the service thread attends to.
   void PrepareSleep();
   void Judge(TimePoint now);
   bool Waits() const;
@@ -141,7 +138,6 @@ class Stream : protected circuit::FrameSink {
   KeysOf keys_of_;
   bool recovers_ = false;
   Handover handover_;
-
   PresentCircuit present_;
   Pings pings_;
   Requests requests_;
