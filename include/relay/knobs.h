@@ -1,6 +1,7 @@
 // Every environment variable of this project, in one table. A value that is set but wrong is an error, never a silent
 // default; an unknown NCCL_RELAY_* name is one too.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -8,11 +9,12 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "relay/result.h"
 
-//  field            type     default  min   max       name
+//  field            type     default  min   max       name      of K; a choice, of C, has neither min nor max
 //    what an operator must know
-#define RELAY_KNOBS(K)                                                              \
+#define RELAY_KNOBS(K, C)                                                           \
   K(fabric,          Text,    "",      0,    4096,     "NCCL_RELAY_FABRIC",          \
     "path of the declared fabric, fabric.json; without it the fabric is discovered") \
   K(socket,          Text,    "",      0,    100,      "NCCL_RELAY_SOCKET",          \
@@ -39,19 +41,19 @@
     "largest message sent before its receive is posted")                            \
   K(checksum,        Count,   "0",     0,    1,        "NCCL_RELAY_CHECKSUM",        \
     "1: every frame of payload carries a checksum, and what arrives wrong is sent again; no RDMA then, and no GPU memory") \
-  K(rdma,            Text,    "auto",  0,    4,        "NCCL_RELAY_RDMA",            \
+  C(rdma,            Automatic, "auto",                "NCCL_RELAY_RDMA",           \
     "auto: RDMA over the ports that a verbs device is behind; off: TCP alone")      \
-  K(gdr,             Text,    "auto",  0,    4,        "NCCL_RELAY_GDR",             \
+  C(gdr,             Automatic, "auto",                "NCCL_RELAY_GDR",            \
     "auto: GPU memory is offered to devices where every node is reached by RDMA; off: host memory alone") \
-  K(staging,         Text,    "host",  0,    4,        "NCCL_RELAY_STAGING",         \
+  C(staging,         Staging,   "host",                "NCCL_RELAY_STAGING",        \
     "where relayed RDMA payload passes through: host memory, or gpu")               \
   K(registered,      Bytes,   "1G",    4194304, 1099511627776, "NCCL_RELAY_REGISTERED", \
     "most memory that an agent registers for relayed RDMA payload")                 \
-  K(agent,           Text,    "auto",  0,    4,        "NCCL_RELAY_AGENT",           \
+  C(agent,           Automatic, "auto",                "NCCL_RELAY_AGENT",          \
     "auto: start an agent when none answers; off: never")                           \
   K(agent_log,       Text,    "",      0,    4096,     "NCCL_RELAY_AGENT_LOG",       \
     "file for the log of an agent that the plugin started")                         \
-  K(log,             Text,    "info",  0,    5,        "NCCL_RELAY_LOG",             \
+  C(log,             LogLevel,  "info",                "NCCL_RELAY_LOG",            \
     "the agent's log level: warn, info or trace")
 
 namespace relay {
@@ -61,11 +63,36 @@ using Text = std::string;    // bounds: its length
 using Count = uint32_t;
 using Bytes = uint64_t;      // "4096", "64K", "1M", "1G"
 using Seconds = Duration;    // "30", "0.5", "30s", "250ms"
+
+// A choice is one of a few words; kWords says which word is which value.
+enum class Automatic : uint8_t { kAuto, kOff };
+enum class Staging : uint8_t { kHost, kGpu };
+using relay::LogLevel;
+
+template <class Choice>
+struct Word {
+  std::string_view text;
+  Choice value;
+};
+template <class Choice>
+inline constexpr std::array<Word<Choice>, 0> kWords;
+template <>
+inline constexpr std::array kWords<Automatic> = {Word<Automatic>{"auto", Automatic::kAuto},
+                                                 Word<Automatic>{"off", Automatic::kOff}};
+template <>
+inline constexpr std::array kWords<Staging> = {Word<Staging>{"host", Staging::kHost},
+                                               Word<Staging>{"gpu", Staging::kGpu}};
+template <>
+inline constexpr std::array kWords<LogLevel> = {Word<LogLevel>{"warn", LogLevel::kWarn},
+                                                Word<LogLevel>{"info", LogLevel::kInfo},
+                                                Word<LogLevel>{"trace", LogLevel::kTrace}};
 }  // namespace knob
 
 struct Knobs {
 #define K(field, type, def, min, max, name, help) knob::type field;
-  RELAY_KNOBS(K)
+#define C(field, type, def, name, help) knob::type field;
+  RELAY_KNOBS(K, C)
+#undef C
 #undef K
   Knobs();  // the defaults
 };

@@ -84,16 +84,58 @@ size_t EditDistance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+template <class Choice>
+bool ParseChoice(std::string_view s, Choice& out) {
+  for (const auto& word : knob::kWords<Choice>) {
+    if (s != word.text) continue;
+    out = word.value;
+    return true;
+  }
+  return false;
+}
+
+// "neither auto nor off", "none of warn, info, trace"
+template <class Choice>
+std::string NoneOfTheWords() {
+  const auto& words = knob::kWords<Choice>;
+  if (words.size() == 2) return "neither " + std::string(words[0].text) + " nor " + std::string(words[1].text);
+  std::string out;
+  for (const auto& word : words) out += (out.empty() ? "none of " : ", ") + std::string(word.text);
+  return out;
+}
+
+template <class Choice>
+std::string WordsText() {
+  std::string out;
+  for (const auto& word : knob::kWords<Choice>) out += (out.empty() ? "`" : ", `") + std::string(word.text) + "`";
+  return out;
+}
+
+template <class Kind>
+std::string OutOfRange(const char* kind, const char* min, const char* max) {
+  if (std::is_same_v<Kind, knob::Text>) return std::string("longer than ") + max + " characters";
+  return std::string("not ") + kind + " within " + min + ".." + max;
+}
+
+template <class Kind>
+std::string RangeText(const char* min, const char* max) {
+  if (std::is_same_v<Kind, knob::Text>) return std::string("up to ") + max + " characters";
+  return std::string(min) + ".." + max;
+}
+
 struct Row {
   const char* name;
   const char* type;
   const char* fallback;
-  const char* range;
+  std::string (*range)();
   const char* help;
 };
 constexpr Row kRows[] = {
-#define K(field, type, def, min, max, name, help) {name, #type, def, #min ".." #max, help},
-    RELAY_KNOBS(K)
+#define K(field, type, def, min, max, name, help) \
+  {name, #type, def, [] { return RangeText<knob::type>(#min, #max); }, help},
+#define C(field, type, def, name, help) {name, "Choice", def, [] { return WordsText<knob::type>(); }, help},
+    RELAY_KNOBS(K, C)
+#undef C
 #undef K
 };
 
@@ -102,29 +144,6 @@ const Row* FindRow(std::string_view name) {
     if (name == row.name) return &row;
   }
   return nullptr;
-}
-
-// What a word-valued knob may be, beyond its length.
-Status CheckWords(const Knobs& knobs) {
-  if (knobs.agent != "auto" && knobs.agent != "off") {
-    return Fail(ErrorCode::kUsage, "NCCL_RELAY_AGENT='" + knobs.agent + "' is neither auto nor off");
-  }
-  if (knobs.rdma != "auto" && knobs.rdma != "off") {
-    return Fail(ErrorCode::kUsage, "NCCL_RELAY_RDMA='" + knobs.rdma + "' is neither auto nor off");
-  }
-  if (knobs.gdr != "auto" && knobs.gdr != "off") {
-    return Fail(ErrorCode::kUsage, "NCCL_RELAY_GDR='" + knobs.gdr + "' is neither auto nor off");
-  }
-  if (knobs.staging != "host" && knobs.staging != "gpu") {
-    return Fail(ErrorCode::kUsage, "NCCL_RELAY_STAGING='" + knobs.staging + "' is neither host nor gpu");
-  }
-  if (knobs.log != "warn" && knobs.log != "info" && knobs.log != "trace") {
-    return Fail(ErrorCode::kUsage, "NCCL_RELAY_LOG='" + knobs.log + "' is none of warn, info, trace");
-  }
-  if (knobs.segment % 128 != 0) {
-    return Fail(ErrorCode::kUsage, "NCCL_RELAY_SEGMENT=" + std::to_string(knobs.segment) + " is not a multiple of 128");
-  }
-  return {};
 }
 
 Status CheckNames(const char* const* environment) {
@@ -142,21 +161,32 @@ Status CheckNames(const char* const* environment) {
 
 Knobs::Knobs() {
 #define K(field, type, def, min, max, name, help) Parse##type(def, field, min, max);
-  RELAY_KNOBS(K)
+#define C(field, type, def, name, help) ParseChoice(def, field);
+  RELAY_KNOBS(K, C)
+#undef C
 #undef K
 }
 
 Result<Knobs> LoadKnobs(const Getenv& getenv_fn, const char* const* environment) {
   RELAY_TRY(CheckNames(environment));
   Knobs knobs;
-#define K(field, type, def, min, max, name, help)                                                          \
-  if (const char* v = getenv_fn(name); v != nullptr && !Parse##type(v, knobs.field, min, max)) {           \
-    return Fail(ErrorCode::kUsage,                                                                         \
-                std::string(name) + "='" + v + "' is not " #type " within " #min ".." #max " (" help ")"); \
+  const auto wrong = [](std::string_view name, const char* value, const std::string& why, std::string_view help) {
+    return Fail(ErrorCode::kUsage, std::string(name) + "='" + value + "' is " + why + " (" + std::string(help) + ")");
+  };
+#define K(field, type, def, min, max, name, help)                                                \
+  if (const char* v = getenv_fn(name); v != nullptr && !Parse##type(v, knobs.field, min, max)) { \
+    return wrong(name, v, OutOfRange<knob::type>(#type, #min, #max), help);                      \
   }
-  RELAY_KNOBS(K)
+#define C(field, type, def, name, help)                                                \
+  if (const char* v = getenv_fn(name); v != nullptr && !ParseChoice(v, knobs.field)) { \
+    return wrong(name, v, NoneOfTheWords<knob::type>(), help);                         \
+  }
+  RELAY_KNOBS(K, C)
+#undef C
 #undef K
-  RELAY_TRY(CheckWords(knobs));
+  if (knobs.segment % 128 != 0) {
+    return Fail(ErrorCode::kUsage, "NCCL_RELAY_SEGMENT=" + std::to_string(knobs.segment) + " is not a multiple of 128");
+  }
   return knobs;
 }
 
@@ -186,7 +216,7 @@ std::string KnobsReference() {
       "| variable | kind | default | range | meaning |\n|---|---|---|---|---|\n";
   for (const Row& row : kRows) {
     out += std::string("| `") + row.name + "` | " + row.type + " | " + (*row.fallback ? row.fallback : "unset") +
-           " | " + row.range + " | " + row.help + " |\n";
+           " | " + row.range() + " | " + row.help + " |\n";
   }
   return out;
 }

@@ -65,7 +65,7 @@ Status Context::Start() {
 // NCCL decides where its buffers are before it knows a peer, and a connection over TCP takes none of the GPU's: they
 // are offered to devices only where no connection can turn out so.
 GpuSupport Context::OfferGpuMemory() {
-  if (knobs_.gdr == "off" || knobs_.checksum != 0) return {};
+  if (knobs_.gdr == knob::Automatic::kOff || knobs_.checksum != 0) return {};
   const GpuSupport support = FindGpuSupport(welcome().verbs);
   if (!support.any()) return {};
   link_.AwaitReach();

@@ -31,6 +31,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   fuzz::Check(knobs->port >= 1 && knobs->port <= 32767);
   fuzz::Check(knobs->segment >= 4096 && knobs->segment % 128 == 0 && knobs->eager <= 65536);
   fuzz::Check(knobs->connect_timeout > Duration::zero() && knobs->recover_timeout > Duration::zero());
-  fuzz::Check(knobs->agent == "auto" || knobs->agent == "off");
+  fuzz::Check(knobs->agent == knob::Automatic::kAuto || knobs->agent == knob::Automatic::kOff);
   return 0;
 }

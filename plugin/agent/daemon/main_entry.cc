@@ -75,8 +75,8 @@ LiveFabric::Options DiscoverOptions(const Knobs& knobs, const std::shared_ptr<co
   timespec now{};
   clock_gettime(CLOCK_REALTIME, &now);
   const auto wall = static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
-  LiveFabric::Options options{
-      TakeIdentity(RuntimeDirectory(), wall), HostName(), knobs.ifname, knobs.peers, key, knobs.rdma != "off"};
+  LiveFabric::Options options{TakeIdentity(RuntimeDirectory(), wall), HostName(), knobs.ifname, knobs.peers, key,
+                              knobs.rdma != knob::Automatic::kOff};
   if (!options.identity.kept) RELAY_INFO("this node's id is not kept: no runtime directory can be written");
   if (key == nullptr) RELAY_INFO("the fabric is open: any agent on its wires may join (NCCL_RELAY_KEY_FILE closes it)");
   return options;
@@ -93,11 +93,6 @@ std::vector<std::string> NamesToServe(const Knobs& knobs, bool auto_started) {
     if (name[0] == '@' || (!auto_started && access(folder.c_str(), W_OK) == 0)) out.push_back(name);
   }
   return out;
-}
-
-void SetLevel(const std::string& level) {
-  if (level == "warn") SetLogLevel(LogLevel::kWarn);
-  if (level == "trace") SetLogLevel(LogLevel::kTrace);
 }
 
 // SIGTERM and SIGINT end the agent, a second one at once; SIGHUP reads its settings anew.
@@ -130,7 +125,7 @@ void Reload(Agent& agent, const std::string& config) {
     const Error& error = settings ? key.error() : settings.error();
     RELAY_WARN("the settings stay as they were: %s", error.what.c_str());
   } else {
-    SetLevel(settings->knobs.log);
+    SetLogLevel(settings->knobs.log);
     agent.Reconfigure({settings->knobs.ifname, settings->knobs.peers, std::move(*key)});
     RELAY_INFO("the settings are read anew");
   }
@@ -180,7 +175,7 @@ Status Serve(const Arguments& arguments, const StartMetrics& start_metrics, Stat
   auto settings = LoadSettings(arguments.config);
   RELAY_TRY(settings);
   const Knobs& knobs = settings->knobs;
-  SetLevel(knobs.log);
+  SetLogLevel(knobs.log);
   auto node = LoadNode(knobs);
   RELAY_TRY(node);
   auto key = LoadKey(knobs);
@@ -202,7 +197,7 @@ Status Serve(const Arguments& arguments, const StartMetrics& start_metrics, Stat
                        .auto_started = arguments.auto_started,
                        .descriptors = DescriptorLimit(),
                        .registered = knobs.registered,
-                       .gpu_slots = knobs.staging == "gpu"};
+                       .gpu_slots = knobs.staging == knob::Staging::kGpu};
   if (knobs.fabric.empty()) options.discover = DiscoverOptions(knobs, *key);
   auto agent = Agent::Start(loop, std::move(options), std::move(*socket));
   RELAY_TRY(agent);

@@ -98,7 +98,7 @@ Result<LocalNode> FindLocalNode(fabric::Fabric fabric, std::span<const fabric::L
   out.port = static_cast<uint16_t>(knobs.port);
   out.connect_timeout = knobs.connect_timeout;
   out.hop.hop_timeout = knobs.hop_timeout;
-  out.rdma = knobs.rdma != "off";
+  out.rdma = knobs.rdma != knob::Automatic::kOff;
   const fabric::Node& node = fabric.nodes[*self];
   for (const fabric::Port& port : node.ports) {
     auto interface = InterfaceOf(node, port, interfaces);

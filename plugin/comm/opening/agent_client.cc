@@ -20,7 +20,7 @@ constexpr useconds_t kReachPause = 100'000;  // microseconds
 
 control::ClientOptions OptionsOf(const Knobs& knobs, Duration deadline) {
   return {.socket = knobs.socket,
-          .start_agent = knobs.agent == "auto",
+          .start_agent = knobs.agent == knob::Automatic::kAuto,
           .agent_log = knobs.agent_log,
           .build = TheBuild().build,
           .plugin = TheBuild().file,

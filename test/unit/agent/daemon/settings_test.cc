@@ -52,8 +52,8 @@ TEST_F(SettingsTest, AFileSaysWhatTheEnvironmentDoesNot) {
   EXPECT_EQ(settings->knobs.port, 2000u);
   EXPECT_EQ(settings->knobs.peers, "10.0.0.1,spark-2:4000");
   EXPECT_EQ(settings->knobs.ifname, "=eth1");
-  EXPECT_EQ(settings->knobs.log, "trace");
-  EXPECT_EQ(settings->knobs.rdma, "off");
+  EXPECT_EQ(settings->knobs.log, LogLevel::kTrace);
+  EXPECT_EQ(settings->knobs.rdma, knob::Automatic::kOff);
   EXPECT_EQ(settings->metrics, "127.0.0.1:9417");
   EXPECT_EQ(settings->users, control::Users::kAnyone);
   EXPECT_EQ(settings->drain_timeout, std::chrono::milliseconds(250));

@@ -16,18 +16,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-Getenv Variable(const char* name, const char* value) {
-  return [=](const char* asked) { return std::string_view(asked) == name ? value : nullptr; };
-}
-
-TEST(RdmaKnob, AnythingButAutoAndOffIsRefused) {
-  EXPECT_EQ(Knobs().rdma, "auto");
-  EXPECT_EQ(LoadKnobs(Variable("NCCL_RELAY_RDMA", "off"), nullptr)->rdma, "off");
-  const auto wrong = LoadKnobs(Variable("NCCL_RELAY_RDMA", "on"), nullptr);
-  ASSERT_FALSE(wrong);
-  EXPECT_EQ(wrong.error().what, "NCCL_RELAY_RDMA='on' is neither auto nor off");
-}
-
 // Node B of a declared chain A-B-C whose ports are all rdma, with a NIC of two ports on it.
 class DeclaredRdma : public AgentsTest {
  protected:
@@ -112,7 +100,7 @@ TEST_F(DeclaredRdma, TheKnobTurnsRdmaOff) {
   std::vector<fabric::LocalInterface> here = {{"lo", {}}};
   for (const fabric::Port& port : chain_.nodes[1].ports) here[0].addresses.push_back(port.addresses[0]);
   Knobs knobs;
-  knobs.rdma = "off";
+  knobs.rdma = knob::Automatic::kOff;
   auto node = FindLocalNode(chain_, here, knobs);
   ASSERT_TRUE(node) << node.error().what;
   node->verbs_roots = tree_.roots();

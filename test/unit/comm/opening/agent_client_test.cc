@@ -15,7 +15,7 @@ namespace {
 struct Played {
   Played() {
     knobs.socket = "@nccl-relay-test-" + std::to_string(RandomValue<uint64_t>());
-    knobs.agent = "off";
+    knobs.agent = knob::Automatic::kOff;
     listener = Fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     auto address = control::AddressOf(knobs.socket);
     EXPECT_EQ(bind(listener.get(), address->get(), address->size), 0);
