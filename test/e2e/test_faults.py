@@ -119,8 +119,11 @@ def test_no_agent_where_the_plugin_may_not_start_one(lab):
 STRANGER = "import socket; s = socket.create_server(('10.77.0.2', 21517))\nwhile True: s.accept()[0].close()"
 
 
+LISTENS = "until grep -q :540D /proc/net/tcp; do sleep 0.05; done"  # on 21517, as the kernel spells it
+
+
 def test_something_else_has_the_agents_port(lab):
-    run = faulty(lab, SMALL, prepare=f'[ $NCCL_HOSTID != B ] || {{ python3 -c "{STRANGER}" & sleep 0.5; }}', grace=0.5)
+    run = faulty(lab, SMALL, prepare=f'[ $NCCL_HOSTID != B ] || {{ python3 -c "{STRANGER}" & {LISTENS}; }}', grace=0.5)
     check_error(run, MARGIN, "B")
     warning(run, "this node's agent cannot start", "10.77.0.2:21517 of interface ba", "Address already in use")
 
