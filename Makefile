@@ -44,6 +44,7 @@ e2e: programs
 	@/usr/bin/python3 -m pytest test/e2e -q --build=$(BUILD) --ignore=test/e2e/test_sanitized.py
 
 check-rdma: programs        ## real verbs: a virtual machine with soft-RoCE; installs what it needs
+	@cmake --build $(BUILD) -j $(JOBS) --target conformance
 	@/usr/bin/python3 -m pytest test/rdma -q -rs --build=$(BUILD) --durations=10
 
 bench-rdma: programs        ## the plugin beside the verbs tools, on soft-RoCE: ratios and counts, never hardware's speed

@@ -37,6 +37,7 @@ class Run:
     faults: list
     late: list
     complaints: list
+    counted: dict  # verbs device to what it counted meanwhile, by name
     seconds: float
     outputs: dict = field(default_factory=dict)
 
@@ -89,6 +90,14 @@ class Run:
     def counters(self, host):
         """Those of the host's agent after the scripts (run with status=True)."""
         return self.status(host)["counters"]
+
+    def found_no_receive(self):
+        """Packets that found no receive, of all devices in the machine."""
+        return sum(value for counters in self.counted.values() for name, value in counters.items() if "rnr" in name)
+
+    def sent_again(self):
+        """How often a device went back to what was not acknowledged, all of them together."""
+        return sum(counters["completer_retry_err"] for counters in self.counted.values())
 
     def status(self, host):
         text = (self.out / f"status-{host}.json").read_text()

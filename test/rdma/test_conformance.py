@@ -1,7 +1,10 @@
 """The conformance suite of lanes over real verbs: B's two devices, each cabled to itself, direct and through one and two relays."""
 import re
 
+import pytest
 
+
+@pytest.mark.long
 def test_lanes_keep_their_promises(lab):
     suite = lab.build / "test/conformance"
     run = lab.run("chain:3", f"B: RELAY_LANE_DEVICES=rxe_ba,rxe_bc exec {suite} --gtest_filter='*Lane*Verbs*'").ok()

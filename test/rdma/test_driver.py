@@ -67,12 +67,14 @@ def test_a_kernel_that_complains_fails_the_run(lab):
     lab.run("chain:3", "A: true").ok()
 
 
+@pytest.mark.deadly
 def test_a_panic_is_told_and_the_next_run_has_a_new_machine(lab):
     with pytest.raises(GuestPanic, match="sysrq triggered crash"):
         lab.run("chain:2", "B: echo c >/proc/sysrq-trigger")
     lab.run("chain:2", "B: true").ok()
 
 
+@pytest.mark.deadly
 def test_a_machine_that_hangs_is_told(lab):
     lab.run("chain:2", "A: true").ok()
     machine = lab.machine

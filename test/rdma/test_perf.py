@@ -1,23 +1,18 @@
 """`nccl-relay perf` between hosts that each have an agent of their own, in a fabric that is discovered."""
 import json
-import re
 
 import pytest
 
 SIZES = "-b 8 -e 16M -f 128 -n 1 -w 0 --channels 1"
 MIB = 1 << 20
-# What soft-RoCE counts when a packet finds no receive, on all devices in the machine.
-NOT_READY = "rdma statistic show link"
 
 
 def perf(relay_lab, arguments, topology, **kwargs):
     """Right, by devices alone, and no packet that found no receive."""
-    run = relay_lab.run(topology, f"*: {relay_lab.relay} perf {arguments} --json && {NOT_READY}", status=True, **kwargs).ok()
-    document = json.loads(run.says("A", '{"'))
+    document, run = relay_lab.perf(arguments, topology, status=True, **kwargs)
     assert document["out_of_bounds"] == 0 and all(row["wrong"] == 0 for row in document["rows"]), document
     assert run.transports() and all(t.startswith("rxe_") for t in run.transports()), run.text()
-    counted = re.findall(r"rnr\w* (\d+)", run.outputs["A"])
-    assert counted and not any(int(n) for n in counted), run.text()
+    assert run.found_no_receive() == 0, run.counted
     assert all(run.counters(host)["relay_copied_bytes"] == 0 for host in run.outputs), run.text()
     return document, run
 

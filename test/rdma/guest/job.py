@@ -36,9 +36,12 @@ class Job:
         self.faults = [faults.parse(text, fabric.shape) for text in order["faults"]]
         self.happened = []
         self.running, self.statuses = {}, {}
+        self._sent = {}  # by the ports that faults wait for, before this job
 
     def run(self):
+        before = self.fabric.counters()
         start = time.monotonic()
+        self._sent = {fault.port: self.fabric.packets(fault.port) for fault in self.faults if fault.port}
         agents = [self._start(host, f"exec {self.order['agent']}", f"agent-{host}.log") for host in self.order["agents"]]
         for host in self.hosts:
             self.running[host] = self._start(host, self.order["commands"][host], f"{host}.out")
@@ -54,11 +57,14 @@ class Job:
                 break
             time.sleep(POLL)
         seconds = time.monotonic() - start
+        counted = {device: {name: value - before[device][name] for name, value in counters.items()}
+                   for device, counters in self.fabric.counters().items()}
         if not expired:
             self._ask_agents()
         self._end(agents)
         late = [fault.text for fault in self.faults]
-        return {"statuses": self.statuses, "expired": expired, "faults": self.happened, "late": late, "seconds": seconds}
+        return {"statuses": self.statuses, "expired": expired, "faults": self.happened, "late": late, "seconds": seconds,
+                "counted": counted}
 
     def _start(self, host, script, log):
         shape = self.fabric.shape
@@ -79,8 +85,7 @@ class Job:
 
     def _apply_faults(self, elapsed):
         for fault in list(self.faults):
-            due = elapsed >= fault.seconds if fault.file is None else (self.out / fault.file).exists()
-            if not due:
+            if not self._due(fault, elapsed):
                 continue
             self.faults.remove(fault)
             error = None
@@ -90,6 +95,11 @@ class Job:
                 error = str(failed)
             self.happened.append({"text": fault.text, "seconds": elapsed, "error": error})
             (self.out / fault.mark).touch()
+
+    def _due(self, fault, elapsed):
+        if fault.port:
+            return self.fabric.packets(fault.port) - self._sent[fault.port] >= fault.packets
+        return (self.out / fault.file).exists() if fault.file else elapsed >= fault.seconds
 
     def _apply(self, fault):
         fabric = self.fabric
@@ -101,6 +111,8 @@ class Job:
             fabric.lose(*fault.hosts, fault.value)
         elif fault.kind == "kill-agent":
             fabric.kill_agents(*fault.hosts)
+        elif fault.kind == "kill-ranks":
+            fabric.kill_ranks(*fault.hosts)
         else:
             fabric.kill_all(*fault.hosts)
 
@@ -123,8 +135,7 @@ class Job:
 
     def _end(self, agents):
         """Nothing of this job is left for the next one, be it a process or a fault."""
-        for host in self.fabric.shape.hosts:
-            self.fabric.kill_all(host)
+        self.fabric.kill_all(*self.fabric.shape.hosts)
         for process in [*agents, *self.running.values()]:
             process.wait()
         self.fabric.heal_all()

@@ -58,23 +58,16 @@ def live(port):
 
 class Server:
     def __init__(self):
-        self._fabric = None
+        self._fabric = Fabric()
         self._log = KernelLog(OUT / "kernel.log")
 
     def do(self, order):
         if order["do"] == "wire":
-            self._wire(order["shape"])
+            self._fabric.become(Shape(order["shape"]))
             return {}
         out = OUT / order["out"]
         result = Job(self._fabric, order, out).run()
         return {**result, "complaints": self._log.complaints()}
-
-    def _wire(self, text):
-        shape = Shape(text)
-        if self._fabric:
-            fabric, self._fabric = self._fabric, None
-            fabric.close()
-        self._fabric = Fabric(shape)
 
 
 def main():
