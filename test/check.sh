@@ -41,10 +41,10 @@ sanitized_labs() { # preset
 # What has threads, or is the product. The rest of the tree is pure, or runs on one thread.
 threaded=(nccl-net-relay nccl-relay nccl_perf unit_base unit_stream unit_comm unit_perf)
 verbs=(test/rdma -rs "--build=$build" --durations=5)
-gates=--gates whole_option= conformance=
+gates=--gates whole_option='' conformance=''
 if [ "$whole" = all ]; then
   threaded+=(unit_transport unit_circuit unit_control unit_agent conformance)
-  whole_option=--whole gates= conformance=conformance
+  whole_option=--whole gates='' conformance=conformance
 else
   verbs+=(--short)
 fi
