@@ -24,7 +24,7 @@ not_emulated=(
   Tcp.BothEndsAreBoundToTheirInterfaceAndNotInherited # asks for SO_BINDTODEVICE, which is set but not read back
   Verbs.TheLoadedTableIsWhole                         # there is no libibverbs for arm64 here
   # the speed of an interface (ethtool), and groups joined by interface, are not passed on to the kernel
-  DiscoveryNetwork.TwoNodesOnOneCableFindEachOtherAtOnce DiscoveryNetwork.Ipv4AloneWillDoAlsoForTwinsInOneSubnet
+  DiscoveryNetwork.TwoNodesOnOneCableFindEachOther DiscoveryNetwork.Ipv4AloneWillDoAlsoForTwinsInOneSubnet
 )
 units() {
   local IFS=:

@@ -19,6 +19,7 @@
 #include "agent/agent.h"
 #include "base/random.h"
 #include "control/client.h"
+#include "fake/held_clock.h"
 
 namespace relay::agent {
 
@@ -211,7 +212,7 @@ class AgentsTest : public testing::Test {
     return out;
   }
 
-  SystemClock clock_;
+  fake::HeldClock clock_;
   EventLoop loop_;
   const uint16_t port_;
   const std::string name_;

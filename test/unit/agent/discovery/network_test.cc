@@ -13,14 +13,14 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::HasSubstr;
 
-TEST(DiscoveryNetwork, TwoNodesOnOneCableFindEachOtherAtOnce) {
+TEST(DiscoveryNetwork, TwoNodesOnOneCableFindEachOther) {
   InOwnNetwork([] {
     OwnNetwork network;
     NetworkNode &a = network.Add("A"), &b = network.Add("B");
     network.Cable(a, "ab", "10.1.0.1/30", b, "ba", "10.1.0.2/30");
     network.Start(a);
     network.Start(b);
-    ASSERT_TRUE(network.Until([&] { return a.Find("ab", "B") && b.Find("ba", "A"); }, seconds(1)));
+    ASSERT_TRUE(network.Until([&] { return a.Find("ab", "B") && b.Find("ba", "A"); }));
     const Adjacent& found = *a.Find("ab", "B");
     EXPECT_EQ(found.far.node, b.id);
     EXPECT_EQ(found.far.port, "ba");
@@ -48,8 +48,8 @@ TEST(DiscoveryNetwork, EveryKindOfCableIsFoundAndToldApart) {
     network.Cable(a, "twin2", "10.3.0.3/24", b, "twin2", "10.3.0.4/24");
     network.Cable(b, "bc", "10.3.0.5/24", c, "cb", "10.3.0.6/24");  // the same subnet once more
     for (NetworkNode* node : {&a, &b, &c}) network.Start(*node);
-    ASSERT_TRUE(network.Until(
-        [&] { return a.adjacent.size() == 4 && b.adjacent.size() == 5 && c.adjacent.size() == 1; }, seconds(1)));
+    ASSERT_TRUE(
+        network.Until([&] { return a.adjacent.size() == 4 && b.adjacent.size() == 5 && c.adjacent.size() == 1; }));
     for (auto [near, far] : {std::pair("ll", "local0"), std::pair("slash31", "slash31"), std::pair("twin1", "twin1"),
                              std::pair("twin2", "twin2")}) {
       ASSERT_TRUE(a.Find(near, "B")) << near;
@@ -76,7 +76,7 @@ TEST(DiscoveryNetwork, Ipv4AloneWillDoAlsoForTwinsInOneSubnet) {
       network.Start(*node);
     }
     auto all = [&] { return a.adjacent.size() == 2 && b.adjacent.size() == 2; };
-    ASSERT_TRUE(network.Until(all, seconds(1)));
+    ASSERT_TRUE(network.Until(all));
     EXPECT_EQ(a.Find("twin1", "B")->far_address.ToText(), "10.3.0.2:21517");
     EXPECT_EQ(a.Find("twin1", "B")->near_address.HostText(), "10.3.0.1");
     EXPECT_EQ(a.Find("twin2", "B")->far_address.ToText(), "10.3.0.4:21517");
@@ -96,8 +96,8 @@ TEST(DiscoveryNetwork, ThreeNodesOnALan) {
       network.Ip(lan, "link set p" + number + " master sw");
     }
     for (NetworkNode* node : {&a, &b, &c}) network.Start(*node);
-    ASSERT_TRUE(network.Until(
-        [&] { return a.adjacent.size() == 2 && b.adjacent.size() == 2 && c.adjacent.size() == 2; }, seconds(1)));
+    ASSERT_TRUE(
+        network.Until([&] { return a.adjacent.size() == 2 && b.adjacent.size() == 2 && c.adjacent.size() == 2; }));
     EXPECT_TRUE(a.Find("lan", "B") && a.Find("lan", "C"));
   });
 }
@@ -142,9 +142,9 @@ TEST(DiscoveryNetwork, TheInterfaceOfTheDefaultRouteIsLeftOut) {
     EXPECT_EQ(a.discovery->Reachable()[0].ToText(), "10.1.0.1:21517");
 
     network.Ip(a, "route del default");
-    EXPECT_TRUE(network.Until([&] { return a.ports.size() == 2; }, seconds(1)));
+    EXPECT_TRUE(network.Until([&] { return a.ports.size() == 2; }));
     network.Ip(a, "-6 route add default dev ctl");
-    EXPECT_TRUE(network.Until([&] { return a.ports.size() == 1; }, seconds(1)));
+    EXPECT_TRUE(network.Until([&] { return a.ports.size() == 1; }));
     network.In(a);
     a.discovery->Reconfigure("=ctl", "");
     ASSERT_EQ(a.ports.size(), 1U);
@@ -186,7 +186,7 @@ TEST(DiscoveryNetwork, WhatIsNoHelloOfThisWireIsRefusedAndCounted) {
     hello.sequence = 5;
     hello.port = "ba";
     hello.agent_port = 1;
-    auto told = [&](const uint64_t& counter) { return network.Until([&] { return counter == 1; }, seconds(1)); };
+    auto told = [&](const uint64_t& counter) { return network.Until([&] { return counter == 1; }); };
     network.In(b);
     SendHello("ba", 254, hello);
     EXPECT_TRUE(told(counts.refused_ttl));
@@ -228,7 +228,7 @@ TEST(DiscoveryNetwork, KeysMustBeTheSame) {
     a.key = b.key = std::byte{1};
     c.key = std::byte{2};
     for (NetworkNode* node : {&a, &b, &c, &d}) network.Start(*node);
-    ASSERT_TRUE(network.Until([&] { return a.Find("ab", "B") && b.Find("ba", "A"); }, seconds(1)));
+    ASSERT_TRUE(network.Until([&] { return a.Find("ab", "B") && b.Find("ba", "A"); }));
     network.For(milliseconds(500));
     EXPECT_EQ(a.adjacent.size(), 1U);
     EXPECT_GT(a.discovery->counts().refused_wrong_key, 0U);
@@ -251,8 +251,7 @@ TEST(DiscoveryNetwork, LeavingAndComingBack) {
     EXPECT_THAT(a.lost.back(), HasSubstr("has ended"));
     network.Stop(b);
     network.Start(b, 2);
-    ASSERT_TRUE(
-        network.Until([&] { return a.Find("ab", "B") && a.Find("ab", "B")->far_incarnation == 2; }, seconds(1)));
+    ASSERT_TRUE(network.Until([&] { return a.Find("ab", "B") && a.Find("ab", "B")->far_incarnation == 2; }));
   });
 }
 
