@@ -18,7 +18,8 @@ BLOCKS = all_blocks(ROOT)
 RUN = [pytest.param(block, id=block.where) for block in BLOCKS if block.mark is not None and block.reason is None]
 # What documents call the reader's own: NCCL's all_reduce now and then, until every fault of an example has come.
 PROGRAMS = {"your_program": 18, "train": 35, "all_reduce": 5}
-# Blocks see an /etc and a /run of their own, so that they may write there and meet no lab but their own.
+# Blocks see an /etc and a /run of their own, so that they may write there and meet no lab but their own, and no processes but
+# their own: what they leave behind ends with them.
 APART = ("mount -t tmpfs none /run && mkdir /run/upper /run/work && "
          "mount -t overlay none -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work /etc && exec bash -e $0")
 
@@ -69,7 +70,8 @@ def like_a_clone(folder, build):
     (programs / "nccl-relay").symlink_to(build / "nccl-relay")
     for name, repetitions in PROGRAMS.items():
         program = programs / name
-        program.write_text(f"#!/bin/sh\nexec {build}/test/nccl/rank.sh all_reduce -b 64K -e 64K -n {repetitions} -w 0 --hold 0.2\n")
+        rank = f"{build}/test/nccl/rank.sh all_reduce -b 64K -e 64K -w 0 --hold 0.2"
+        program.write_text(f"#!/bin/sh\nexec {rank} -n {repetitions}\n")
         program.chmod(0o755)
         (folder / name).symlink_to(program)
     return {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
@@ -132,14 +134,19 @@ class Busy:
     """A discovered fabric that stays up, between whose ends bytes go for as long as anybody looks."""
 
     def __init__(self, build, topology):
-        self.binary, self.name, self.ranks = str(build / "nccl-relay"), f"documents-{uuid.uuid4().hex[:8]}", []
+        self.build, self.topology, self.binary = build, topology, str(build / "nccl-relay")
+        self.name, self.ranks = f"documents-{uuid.uuid4().hex[:8]}", []
         self.env = {**os.environ, "PATH": f"{build}:{os.environ['PATH']}"}
-        declared = subprocess.run([self.binary, "lab", "fabric", topology], capture_output=True, text=True, check=True)
+
+    def up(self):
+        declared = subprocess.run([self.binary, "lab", "fabric", self.topology], capture_output=True, text=True, check=True)
         names = [node["name"] for node in json.loads(declared.stdout)["nodes"]]
-        subprocess.run([self.binary, "lab", "up", topology, "--discover", "--agents", "all", "--rate", "100mbit", "--name", self.name,
-                        "--env", f"NCCL_NET_PLUGIN={build}/libnccl-net-relay.so"], check=True, timeout=60, stdout=subprocess.DEVNULL)
-        script = (f"exec env WORLD_SIZE=2 LOCAL_RANK=0 LOCAL_WORLD_SIZE=1 MASTER_PORT=29500 {self.binary} perf alltoall -b 256K -e 256K "
-                  "--seconds 600")
+        options = ["--discover", "--agents", "all", "--rate", "100mbit", "--name", self.name]
+        plugin = ["--env", f"NCCL_NET_PLUGIN={self.build}/libnccl-net-relay.so"]
+        subprocess.run([self.binary, "lab", "up", self.topology, *options, *plugin], check=True, timeout=60,
+                       stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        script = (f"exec env WORLD_SIZE=2 LOCAL_RANK=0 LOCAL_WORLD_SIZE=1 MASTER_PORT=29500 {self.binary} perf alltoall -b 256K "
+                  "-e 256K --seconds 600")
         for rank, node in enumerate((names[0], names[-1])):
             self.ranks.append(subprocess.Popen(self.args(node, f"RANK={rank} {script}"), stdin=subprocess.DEVNULL,
                                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
@@ -168,6 +175,7 @@ def busy(build):
     def get(topology):
         if topology not in labs:
             labs[topology] = Busy(build, topology)
+            labs[topology].up()
         return labs[topology]
     yield get
     for lab in labs.values():
@@ -204,8 +212,9 @@ def in_a_clone(block, build, folder):
     env = like_a_clone(folder, build)
     typing = folder / "typed.sh"
     typing.write_text(block.script())
-    alone = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
-    output = ended(block, typed([*alone, "sh", "-c", APART, typing], block.how.get("terminal"), cwd=folder, env=env))
+    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    output = ended(block, typed([*apart, *as_root, "sh", "-c", APART, typing], block.how.get("terminal"), cwd=folder, env=env))
     assert labels(block.shown()) <= labels(output.splitlines()), output
 
 
