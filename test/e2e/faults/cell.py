@@ -215,7 +215,7 @@ class Cell:
 
     def play(self, build, folder):
         """Repeated, later each time, until the fault comes in the middle of the workload."""
-        for at in (2, 2.43, 4.21, 9.33):
+        for at in (2, 2.43, 3.19, 4.21, 5.77, 7.05, 9.33):
             self.attempts += 1
             log_dir = folder / f"{self.name.replace(' ', '_').replace(':', '')}-{self.attempts}"
             os.makedirs(log_dir, exist_ok=True)
