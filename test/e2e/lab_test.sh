@@ -107,6 +107,9 @@ done
 wait
 check "labs do not see each other" "A| 3;B| 3;" "$(cat "$scratch"/parallel-* | sort -u | tr '\n' ';')"
 
+# A process that has entered the lab's process namespace cannot look for leaks at its end: the leak checker's tracer is born
+# inside, does not find its parent there, and the parent waits for it for ever.
+export ASAN_OPTIONS=detect_leaks=0
 name="test-$marker"
 lab up chain:2 --agents none --name "$name" >/dev/null
 check "a lab that is up can be entered" "B 10.88.0.1" "$(lab exec --name "$name" B -- sh -c 'echo $(hostname) $MASTER_ADDR')"
