@@ -28,7 +28,7 @@ TOOLS = ["qemu-system-x86", "busybox-static", "kmod", "zstd", "iproute2", "libib
          "perftest"]
 # Loaded in this order, each after what it needs; bridge is the control network's, tcp_diag is what `nccl-relay top` asks. One that
 # no package has is taken to be built in: if it is not, the guest does not come up and says what it lacks.
-MODULES = ["virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "veth", "bridge", "sch_netem", "sch_ingress",
+MODULES = ["virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "veth", "bridge", "sch_ingress",
            "cls_matchall", "act_gact", "tcp_diag", "ib_uverbs", "rdma_ucm", "rdma_rxe"]
 # Where these and what they need are.
 WANTED = re.compile(r"kernel/(net/(core|9p|bridge|802|llc|ipv4|ipv6|sched)|fs/(9p|netfs|overlayfs|configfs)|lib|crypto|"

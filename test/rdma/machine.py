@@ -78,8 +78,9 @@ class Machine:
             shutil.which("qemu-system-x86_64"), "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max,la57=off",
             "-smp", str(processors), "-m", str(MEMORY_MIB), "-nodefaults", "-display", "none", "-monitor", "none", "-no-reboot",
             "-kernel", kernel / "vmlinux", "-initrd", kernel / "initramfs",
-            # A loaded machine's timer interrupts come late: the kernel must not take that for broken hardware.
-            "-append", f"console=ttyS0 quiet panic=-1 no_timer_check nowatchdog guest={HERE / 'guest'}",
+            # A loaded machine's timer interrupts come late: the kernel must not take that for broken hardware, nor its counter of
+            # time for unstable; it would patch its clock's code beneath an emulated processor that is just reading it, and die.
+            "-append", f"console=ttyS0 quiet panic=-1 no_timer_check nowatchdog tsc=reliable guest={HERE / 'guest'}",
             "-serial", f"file:{self._console}",
             "-fsdev", f"{share},id=host,path=/,readonly=on,multidevs=remap", "-device", "virtio-9p-pci,fsdev=host,mount_tag=host",
             "-fsdev", f"{share},id=out,path={self.out}", "-device", "virtio-9p-pci,fsdev=out,mount_tag=out",

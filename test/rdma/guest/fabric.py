@@ -73,7 +73,6 @@ class Fabric:
     def __init__(self):
         self.shape = None
         self.touched = set()  # cables that a fault has come to
-        self._lossy = set()  # ports
         self._cables = []
         self._holders = {}
         self._pids = {}
@@ -153,13 +152,10 @@ class Fabric:
         for cable in self.shape.cables_between(one, other):
             self.touched.add(cable)
             for port in cable.ports:
-                if part == "100%":
-                    # Where packets arrive: while a queue is exchanged, senders on soft-RoCE get errors that no cable gives.
-                    change = ["filter", "add", "dev", port.interface, "ingress", "matchall", "action", "drop"]
-                else:
-                    self._lossy.add(port)
-                    change = ["qdisc", "replace", "dev", port.interface, "root", "netem", "loss", part, "limit", "100000"]
-                command(*self._network(port.host), "tc", *change)
+                # Where packets arrive: a sender on soft-RoCE that sees its own interface drop what it sends may stop for good.
+                action = "drop" if part == "100%" else f"ok random netrand drop {round(100 / float(part[:-1]))}"
+                command(*self._network(port.host), "tc", "filter", "add", "dev", port.interface, "ingress", "matchall", "action",
+                        *action.split())
 
     def heal(self, one, other):
         for cable in self.shape.cables_between(one, other):
@@ -179,9 +175,6 @@ class Fabric:
     def _heal(self, cable):
         for port in cable.ports:
             script = f"tc filter delete dev {port.interface} ingress\nip link set dev {port.interface} up\n"
-            if port in self._lossy:
-                script += f"tc qdisc delete dev {port.interface} root\n"
-                self._lossy.discard(port)
             command(*self._network(port.host), "sh", "-ec", script)
         self.touched.discard(cable)
         self._await_active(cable.ports)
