@@ -101,7 +101,8 @@ void HelloGate::OwnCameBack(const Hello& hello, const HelloArrival& arrival, Tim
   ++counts_.contested;
   contested_at_ = now;
   contested_ = "another machine uses this node's id: " + NameOf(hello) + " at " + Whence(arrival) +
-               ", perhaps cloned from the same image; remove the agent's runtime directory on one of them";
+               ", perhaps cloned from the same image: end one of the two agents, remove its file node-* in its runtime "
+               "directory and start it again";
   Warn("contested", contested_, now);
 }
 

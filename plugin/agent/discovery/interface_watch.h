@@ -39,7 +39,7 @@ class InterfaceWatch {
   InterfaceWatch(const InterfaceWatch&) = delete;
   InterfaceWatch& operator=(const InterfaceWatch&) = delete;
 
-  // By name.
+  // They are sorted by name.
   const std::vector<Interface>& interfaces() const;
 
  private:

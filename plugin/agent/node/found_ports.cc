@@ -19,7 +19,7 @@ void FoundPorts::Found(const std::vector<fabric::Port>& ports) {
 
 void FoundPorts::LookAgain() {
   summary_ = VerbsSummary(node_.verbs_roots);
-  devices_ = summary_.empty() ? VerbsPorts() : VerbsPorts(node_.verbs_roots);
+  devices_ = summary_.empty() ? VerbsPorts() : ReadVerbs(node_);
   ports_ = found_;
   std::vector<std::string> interfaces;
   for (const fabric::Port& port : ports_) interfaces.push_back(port.name);

@@ -45,7 +45,7 @@ class LiveFabric {
   LiveFabric& operator=(const LiveFabric&) = delete;
 
   SessionTable& sessions() { return *sessions_; }
-  // Where to listen.
+  // The agent listens at these.
   std::vector<Acceptor::Door> Doors() const;
   // Addresses for handles, with the agent's port.
   std::vector<SocketAddress> Reachable() const { return discovery_->Reachable(); }

@@ -109,6 +109,12 @@ Result<LocalNode> FindLocalNode(fabric::Fabric fabric, std::span<const fabric::L
   return out;
 }
 
+VerbsPorts ReadVerbs(const LocalNode& node) {
+  VerbsRoots roots = node.verbs_roots;
+  if (!node.rdma) roots.library = [](const std::string&) { return Status(); };
+  return VerbsPorts(std::move(roots));
+}
+
 std::vector<PortVerbs> VerbsBehind(const LocalNode& node, const VerbsPorts& devices,
                                    std::span<const fabric::Port> ports, std::span<const std::string> interfaces) {
   std::vector<PortVerbs> out;
@@ -127,7 +133,7 @@ std::vector<PortVerbs> VerbsBehind(const LocalNode& node, const VerbsPorts& devi
 bool LookUpDeclared(LocalNode& node) {
   auto& ports = node.fabric.nodes[node.self].ports;
   if (node.declared_ports.empty()) node.declared_ports = ports;
-  node.verbs = VerbsBehind(node, VerbsPorts(node.verbs_roots), node.declared_ports, node.interfaces);
+  node.verbs = VerbsBehind(node, ReadVerbs(node), node.declared_ports, node.interfaces);
   bool changed = false;
   for (size_t i = 0; i < ports.size(); ++i) {
     const fabric::Port& declared = node.declared_ports[i];

@@ -59,6 +59,10 @@ struct LocalNode {
 Result<LocalNode> FindLocalNode(fabric::Fabric fabric, std::span<const fabric::LocalInterface> interfaces,
                                 const Knobs& knobs);
 
+// What devices there are. With the knob off nobody asks libibverbs, so that neither it nor its providers come into this
+// process.
+VerbsPorts ReadVerbs(const LocalNode& node);
+
 // The verbs devices behind these ports, whose interfaces stand beside them; with the knob off, why none is used.
 std::vector<PortVerbs> VerbsBehind(const LocalNode& node, const VerbsPorts& devices,
                                    std::span<const fabric::Port> ports, std::span<const std::string> interfaces);

@@ -16,6 +16,11 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
+Status NobodyAsks(const std::string& device) {
+  ADD_FAILURE() << "libibverbs is asked for " << device;
+  return {};
+}
+
 // Node B of a declared chain A-B-C whose ports are all rdma, with a NIC of two ports on it.
 class DeclaredRdma : public AgentsTest {
  protected:
@@ -104,6 +109,7 @@ TEST_F(DeclaredRdma, TheKnobTurnsRdmaOff) {
   auto node = FindLocalNode(chain_, here, knobs);
   ASSERT_TRUE(node) << node.error().what;
   node->verbs_roots = tree_.roots();
+  node->verbs_roots.library = NobodyAsks;
   EXPECT_TRUE(LookUpDeclared(*node));
   EXPECT_EQ(node->VerbsOf(0), std::nullopt);
   EXPECT_EQ(VerbsText("ba", node->verbs[0]),
@@ -251,6 +257,7 @@ struct Discovered {
     options.ifname = "=ab";
     options.rdma = rdma;
     options.verbs_roots = tree.roots();
+    if (!rdma) options.verbs_roots.library = NobodyAsks;
     node.port = 21517;
     LiveFabric::Hooks hooks;
     hooks.ports = [] {};
