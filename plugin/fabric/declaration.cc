@@ -279,7 +279,7 @@ class Reader {
 
 Result<Fabric> ParseFabric(std::string_view json, std::string_view file_name) {
   const Result<JsonValue> root = ParseJson(json, file_name);
-  if (!root) return tl::unexpected<Error>(root.error());
+  RELAY_TRY(root);
   return Reader(file_name).Read(*root);
 }
 

@@ -31,7 +31,7 @@ Result<std::vector<size_t>> NodeList(const Plan& plan, std::string_view names) {
   while (!names.empty()) {
     const size_t end = std::min(names.find(','), names.size());
     const Result<size_t> node = FindNodeNamed(plan, names.substr(0, end));
-    if (!node) return tl::unexpected<Error>(node.error());
+    RELAY_TRY(node);
     if (std::find(nodes.begin(), nodes.end(), *node) == nodes.end()) nodes.push_back(*node);
     names.remove_prefix(std::min(end + 1, names.size()));
   }

@@ -33,13 +33,13 @@ bool Same(int a, int b) {
 // This process's children will be of the box.
 Status JoinBox(pid_t pid) {
   const Result<Fd> user = OpenPath(fmt::format("/proc/{}/ns/user", pid));
-  if (!user) return tl::unexpected<Error>(user.error());
+  RELAY_TRY(user);
   const Result<Fd> own = OpenPath("/proc/self/ns/user");
-  if (!own) return tl::unexpected<Error>(own.error());
+  RELAY_TRY(own);
   const Result<Fd> processes = OpenPath(fmt::format("/proc/{}/ns/pid", pid));
-  if (!processes) return tl::unexpected<Error>(processes.error());
+  RELAY_TRY(processes);
   const Result<Fd> ipc = OpenPath(fmt::format("/proc/{}/ns/ipc", pid));
-  if (!ipc) return tl::unexpected<Error>(ipc.error());
+  RELAY_TRY(ipc);
   if (!Same(user->get(), own->get()) && ::setns(user->get(), CLONE_NEWUSER) != 0) {
     return FailErrno(ErrorCode::kSystem, "enter the lab's user namespace");
   }
@@ -54,7 +54,7 @@ Result<NodeSpace> OpenNode(pid_t pid, const StateNode& node) {
   for (auto [fd, number] : {std::pair(&space.network, node.network), std::pair(&space.mounts, node.mounts),
                             std::pair(&space.host, node.host)}) {
     Result<Fd> opened = OpenPath(fmt::format("/proc/{}/fd/{}", pid, number));
-    if (!opened) return tl::unexpected<Error>(opened.error());
+    RELAY_TRY(opened);
     *fd = std::move(*opened);
   }
   return space;
@@ -62,7 +62,7 @@ Result<NodeSpace> OpenNode(pid_t pid, const StateNode& node) {
 
 Result<int> ExecIn(const State& state, const StateNode& node, const std::vector<std::string>& command) {
   const Result<NodeSpace> space = OpenNode(state.pid, node);
-  if (!space) return tl::unexpected<Error>(space.error());
+  RELAY_TRY(space);
   std::error_code ignored;
   const std::string here = std::filesystem::current_path(ignored);
   Environment environment(environ);

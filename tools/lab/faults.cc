@@ -101,7 +101,7 @@ FaultInjector::FaultInjector(const Plan& plan, const Network& network, std::func
 Status FaultInjector::RunBatch(size_t node, const std::vector<std::string>& program, const std::string& batch) const {
   if (batch.empty()) return {};
   Result<Helper> helper = Helper::Start(program, batch, [&] { return Enter(network_.nodes[node], "/"); });
-  if (!helper) return tl::unexpected<Error>(helper.error());
+  RELAY_TRY(helper);
   return helper->Wait(kHelperTime);
 }
 
@@ -110,7 +110,7 @@ Status FaultInjector::Change(const LinkChange& change) const {
   RELAY_TRY(RunBatch(near, {network_.tc, "-batch", "-"}, TcCommands(plan_, change)));
   if (const std::string batch = NftCommands(plan_, change); !batch.empty()) {
     const Result<std::string> nft = FindProgram("nft", "nftables");
-    if (!nft) return tl::unexpected<Error>(nft.error());
+    RELAY_TRY(nft);
     RELAY_TRY(RunBatch(far, {*nft, "-f", "-"}, batch));
   }
   return RunBatch(near, {network_.ip, "-batch", "-"}, IpCommands(plan_, change));

@@ -39,7 +39,7 @@ Result<std::optional<AddressStyle>> StyleOf(const FabricOptions& options) {
   }
   if (options.addresses.empty()) return AddressStyle::kPerCable;
   const Result<AddressStyle> style = ParseAddressStyle(options.addresses);
-  if (!style) return tl::unexpected<Error>(style.error());
+  RELAY_TRY(style);
   return *style;
 }
 
@@ -60,7 +60,7 @@ Status PrepareLogs(Lab& lab) {
   std::error_code error;
   std::filesystem::create_directories(lab.log_dir, error);
   const Result<std::string> absolute = AbsolutePath(lab.log_dir);
-  if (!absolute) return tl::unexpected<Error>(absolute.error());
+  RELAY_TRY(absolute);
   lab.log_dir = *absolute;
   return {};
 }
@@ -78,14 +78,14 @@ Status DescribeNodes(Lab& lab) {
     if (equals == exception.npos)
       return Fail(ErrorCode::kUsage, "--node-fabric is written NODE=FILE, like B=other.json");
     const Result<size_t> node = FindNodeNamed(lab.plan, exception.substr(0, equals));
-    if (!node) return tl::unexpected<Error>(node.error());
+    RELAY_TRY(node);
     const Result<std::string> file = AbsolutePath(exception.substr(equals + 1));
-    if (!file) return tl::unexpected<Error>(file.error());
+    RELAY_TRY(file);
     lab.facts[*node].fabric_file = *file;
   }
   for (const std::string& names : lab.options.no_auto_agents) {
     const Result<std::vector<size_t>> nodes = NodeList(lab.plan, names);
-    if (!nodes) return tl::unexpected<Error>(nodes.error());
+    RELAY_TRY(nodes);
     for (size_t node : *nodes) lab.facts[node].no_auto_agent = true;
   }
   return {};
@@ -106,26 +106,26 @@ Status MakeLabPlan(Lab& lab) {
   const LabOptions& options = lab.options;
   if (options.mtu < 1280 || options.mtu > 65535) return Fail(ErrorCode::kUsage, "--mtu: 1280 to 65535");
   const Result<Control> control = ControlOf(options);
-  if (!control) return tl::unexpected<Error>(control.error());
+  RELAY_TRY(control);
   Result<fabric::Fabric> fabric = LoadFabric(options.fabric);
-  if (!fabric) return tl::unexpected<Error>(fabric.error());
+  RELAY_TRY(fabric);
   const Result<std::optional<AddressStyle>> style = StyleOf(options.fabric);
-  if (!style) return tl::unexpected<Error>(style.error());
+  RELAY_TRY(style);
   Result<Plan> plan = MakePlan(std::move(*fabric), {*control, *style, options.mtu});
-  if (!plan) return tl::unexpected<Error>(plan.error());
+  RELAY_TRY(plan);
   lab.plan = std::move(*plan);
   const Result<Rates> rates = Rates::Parse(options.fabric.rates);
-  if (!rates) return tl::unexpected<Error>(rates.error());
+  RELAY_TRY(rates);
   return rates->Shape(lab.plan);
 }
 
 Status Decide(Lab& lab, const std::vector<std::string>& rank_nodes) {
   RELAY_TRY(MakeLabPlan(lab));
   Result<std::vector<size_t>> ranks = RankNodes(lab.plan, rank_nodes);
-  if (!ranks) return tl::unexpected<Error>(ranks.error());
+  RELAY_TRY(ranks);
   lab.rank_nodes = std::move(*ranks);
   Result<std::vector<size_t>> agents = AgentNodes(lab.plan, lab.options.agents, lab.rank_nodes);
-  if (!agents) return tl::unexpected<Error>(agents.error());
+  RELAY_TRY(agents);
   lab.agent_nodes = std::move(*agents);
   return {};
 }
@@ -134,16 +134,16 @@ Status Decide(Lab& lab, const std::vector<std::string>& rank_nodes) {
 
 Result<fabric::Fabric> LoadFabric(const FabricOptions& options) {
   const Result<Rates> rates = Rates::Parse(options.rates);
-  if (!rates) return tl::unexpected<Error>(rates.error());
+  RELAY_TRY(rates);
   const Result<std::optional<AddressStyle>> style = StyleOf(options);
-  if (!style) return tl::unexpected<Error>(style.error());
+  RELAY_TRY(style);
   if (!*style) {
     const Result<std::string> text = ReadFabricFile(options.topology);
-    if (!text) return tl::unexpected<Error>(text.error());
+    RELAY_TRY(text);
     return fabric::ParseFabric(*text, options.topology);
   }
   const Result<Topology> shape = ParseShape(options.topology);
-  if (!shape) return tl::unexpected<Error>(shape.error());
+  RELAY_TRY(shape);
   const uint32_t mbit = rates->common_mbit() == 0 ? kUnshapedMbit : rates->common_mbit();
   Result<fabric::Fabric> fabric = DeclareShape(*shape, mbit, **style);
   if (fabric) RELAY_TRY(rates->Declare(*fabric));
@@ -159,7 +159,7 @@ Result<Lab> Prepare(const LabOptions& options, const PrepareOptions& prepare) {
   std::error_code ignored;
   lab.working_directory = std::filesystem::current_path(ignored);
   Result<StateDirectory> state = ClaimState(lab.name);
-  if (!state) return tl::unexpected<Error>(state.error());
+  RELAY_TRY(state);
   lab.state = std::move(*state);
   Status status = PrepareLogs(lab);
   if (status) status = DescribeNodes(lab);
@@ -185,13 +185,13 @@ AgentStart AgentOf(const Lab& lab, const Network& network, size_t node) {
 
 Result<OpenLab> Open(const Lab& lab, pid_t outer_pid) {
   Result<Network> network = BuildNetwork(lab.plan, lab.options.sysctls);
-  if (!network) return tl::unexpected<Error>(network.error());
+  RELAY_TRY(network);
   OpenLab open{std::move(*network), {}};
   std::vector<AgentStart> starts;
   for (size_t node : lab.agent_nodes) {
     starts.push_back(AgentOf(lab, open.network, node));
     const Result<pid_t> pid = StartAgent(starts.back());
-    if (!pid) return tl::unexpected<Error>(pid.error());
+    RELAY_TRY(pid);
     open.agents.emplace_back(*pid, node);
   }
   for (size_t i = 0; i < starts.size(); ++i) RELAY_TRY(AwaitAgent(starts[i], open.agents[i].first));

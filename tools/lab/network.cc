@@ -19,7 +19,7 @@ Status StartBatch(std::vector<Helper>& started, const std::string& program, cons
                   const std::function<Status()>& enter) {
   if (batch.empty()) return {};
   Result<Helper> helper = Helper::Start({program, "-batch", "-"}, batch, enter);
-  if (!helper) return tl::unexpected<Error>(helper.error());
+  RELAY_TRY(helper);
   started.push_back(std::move(*helper));
   return {};
 }
@@ -83,14 +83,14 @@ Status AwaitCarriers(const Plan& plan, const Network& network) {
 
 Result<Network> BuildNetwork(const Plan& plan, std::span<const std::string> sysctls) {
   const Result<std::string> ip = FindProgram("ip");
-  if (!ip) return tl::unexpected<Error>(ip.error());
+  RELAY_TRY(ip);
   const Result<std::string> tc = FindProgram("tc");
-  if (!tc) return tl::unexpected<Error>(tc.error());
+  RELAY_TRY(tc);
   Network network{{}, *ip, *tc};
   std::vector<std::string> paths;
   for (const PlanNode& node : plan.nodes) {
     Result<NodeSpace> space = MakeNodeSpace(node.name, KernelOf(plan, sysctls));
-    if (!space) return tl::unexpected<Error>(space.error());
+    RELAY_TRY(space);
     paths.push_back(fmt::format("/proc/{}/fd/{}", ::getpid(), space->network.get()));
     network.nodes.push_back(std::move(*space));
   }

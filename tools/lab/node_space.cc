@@ -83,7 +83,7 @@ Result<NodeSpace> Hold(pid_t pid) {
   for (auto [fd, kind] :
        {std::pair(&space.network, "net"), std::pair(&space.mounts, "mnt"), std::pair(&space.host, "uts")}) {
     Result<Fd> opened = OpenNamespace(pid, kind);
-    if (!opened) return tl::unexpected<Error>(opened.error());
+    RELAY_TRY(opened);
     *fd = std::move(*opened);
   }
   struct stat facts {};

@@ -89,9 +89,9 @@ int ExitStatus(int wait_status) {
 Result<Helper> Helper::Start(std::vector<std::string> arguments, std::string_view input,
                              const std::function<Status()>& enter) {
   Result<Fd> text = TextFile(input);
-  if (!text) return tl::unexpected<Error>(text.error());
+  RELAY_TRY(text);
   Result<Fd> complaints = TextFile("");
-  if (!complaints) return tl::unexpected<Error>(complaints.error());
+  RELAY_TRY(complaints);
   const pid_t pid = ::fork();
   if (pid < 0) return FailErrno(ErrorCode::kSystem, "fork");
   if (pid == 0) RunHelper(arguments, text->get(), complaints->get(), enter);

@@ -26,7 +26,7 @@ Result<Rates> Rates::Parse(std::span<const std::string> texts) {
   for (const std::string& text : texts) {
     const size_t equals = text.rfind('=');
     const Result<uint32_t> mbit = ParseRate(equals == text.npos ? text : text.substr(equals + 1));
-    if (!mbit) return tl::unexpected<Error>(mbit.error());
+    RELAY_TRY(mbit);
     if (equals == text.npos) {
       rates.common_mbit_ = *mbit;
     } else {
@@ -39,7 +39,7 @@ Result<Rates> Rates::Parse(std::span<const std::string> texts) {
 Status Rates::Declare(fabric::Fabric& fabric) const {
   for (const Exception& exception : exceptions_) {
     const Result<Place> place = FindPlace(fabric, exception.place);
-    if (!place) return tl::unexpected<Error>(place.error());
+    RELAY_TRY(place);
     for (const fabric::LinkEnd& end : place->senders)
       fabric.nodes[end.node].ports[end.port].speed_mbit = exception.mbit;
   }
@@ -53,7 +53,7 @@ Status Rates::Shape(Plan& plan) const {
   }
   for (const Exception& exception : exceptions_) {
     const Result<Place> place = FindPlace(plan.fabric, exception.place);
-    if (!place) return tl::unexpected<Error>(place.error());
+    RELAY_TRY(place);
     for (const fabric::LinkEnd& end : place->senders) {
       plan.nodes[end.node].interfaces[end.port].rate_kbit = exception.mbit * 1000;
     }

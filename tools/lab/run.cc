@@ -98,7 +98,7 @@ int Supervise(const RunOptions& options, const std::vector<Fault>& faults, const
   }
   FaultInjector injector(lab.plan, open->network, [&](size_t node) -> Status {
     const Result<pid_t> pid = StartAgent(AgentOf(lab, open->network, node));
-    if (!pid) return tl::unexpected<Error>(pid.error());
+    RELAY_TRY(pid);
     supervisor.Expect(*pid, "the agent of " + lab.plan.nodes[node].name);
     return {};
   });

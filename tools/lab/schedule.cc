@@ -50,7 +50,7 @@ Result<Parts> Split(const Fault& fault, std::string_view text) {
   const size_t at = text.rfind('@');
   if (at == text.npos) return Wrong(fault, "says no time: write it like " + ExampleOf(fault.kind));
   const Result<Duration> after = ParseDuration(text.substr(at + 1));
-  if (!after) return tl::unexpected<Error>(after.error());
+  RELAY_TRY(after);
   Parts parts{std::string(text.substr(0, at)), std::nullopt, *after};
   const size_t equals = parts.what.rfind('=');
   if ((equals != std::string::npos) != TakesValue(fault.kind)) {
@@ -147,7 +147,7 @@ Result<Fault> ParseFault(const Plan& plan, FaultKind kind, std::string_view text
   fault.kind = kind;
   fault.text = fmt::format("{} {}", OptionOf(kind).name, text);
   const Result<Parts> parts = Split(fault, text);
-  if (!parts) return tl::unexpected<Error>(parts.error());
+  RELAY_TRY(parts);
   fault.after = parts->after;
   if (parts->value) RELAY_TRY(SetValue(fault, *parts->value));
   if (IsLinkFault(kind)) {
@@ -164,7 +164,7 @@ Result<std::vector<Fault>> ParseSchedule(const Plan& plan, const RunOptions& opt
   std::vector<Fault> faults;
   for (const FaultText& text : options.faults) {
     Result<Fault> fault = ParseFault(plan, text.kind, text.value);
-    if (!fault) return tl::unexpected<Error>(fault.error());
+    RELAY_TRY(fault);
     faults.push_back(std::move(*fault));
   }
   std::stable_sort(faults.begin(), faults.end(), [](const Fault& x, const Fault& y) { return x.after < y.after; });

@@ -83,9 +83,9 @@ Result<State> ReadState(const std::string& directory) {
 
 Result<StateDirectory> ClaimState(const std::string& name) {
   const Result<std::string> root = Root();
-  if (!root) return tl::unexpected<Error>(root.error());
+  RELAY_TRY(root);
   const Result<Fd> claims = LockRoot(*root);
-  if (!claims) return tl::unexpected<Error>(claims.error());
+  RELAY_TRY(claims);
   for (const std::string& directory : Directories(*root)) {
     if (const Fd leftover = TryLock(directory)) RemoveState(directory);
   }
