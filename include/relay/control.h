@@ -1,5 +1,6 @@
-// The agent's control socket: SOCK_SEQPACKET, one message per packet, descriptors by SCM_RIGHTS. Both ends check
-// SO_PEERCRED: the own user or root. The version is negotiated in HELLO and WELCOME; an agent serves clients one
+// The agent's control socket: SOCK_SEQPACKET, one message per packet, descriptors by SCM_RIGHTS. Both ends ask
+// SO_PEERCRED: a client believes an agent of its own user or of root alone, an agent serves its own user and root, or
+// everyone (docs/operating.md). The version is negotiated in HELLO and WELCOME; an agent serves clients one
 // version older and newer. OPEN and OPENED travel inside as on a hop: both sides must know the same version of these.
 //
 //   0        4      8          16
@@ -19,7 +20,7 @@
 
 namespace relay::control {
 
-// Nobody speaks 4: messages of 3 cannot be read any more, so whoever speaks it must be two versions apart.
+// 4 is left out: what a build of 3 says cannot be read, and one number less would count as one version apart.
 inline constexpr uint16_t kControlVersion = 5;
 // What this program speaks is an object of its own, so that a test can link another.
 extern const uint16_t kVersion;
@@ -50,7 +51,7 @@ struct Connect {
   CircuitName name;
   uint64_t agreement = 0;                     // the listening side's, from its handle; 0: not compared
   std::vector<SocketAddress> addresses = {};  // of its agent, from the handle, port included: for where no wire leads
-  Token source_token = {};  // the client's own end of the connection; registered
+  Token source_token = {};                    // the client's own end of the connection; registered
   Purpose purpose = Purpose::kOpen;
   std::vector<RouteHop> avoid = {};  // a path without these links is preferred: a circuit over them has just failed
 };
@@ -111,17 +112,17 @@ struct Welcome {
 };
 // This node's end of a link beside the only one of a path, between the same two nodes.
 struct ParallelPort {
-  std::string device;      // empty: none here that serves
-  uint16_t port = 1;       // of the device
-  uint32_t speed_mbit = 0; // of the link; 0: unknown
+  std::string device;                         // empty: none here that serves
+  uint16_t port = 1;                          // of the device
+  uint32_t speed_mbit = 0;                    // of the link; 0: unknown
   std::vector<SocketAddress> addresses = {};  // near and far, on this link, where known; else empty
 };
 // In the course of a Connect, with its request number, perhaps more than once: the path begins at this device, whose
 // queue pair the client makes. Without an answer in time the circuit goes on without RDMA.
 struct Prepare {
-  std::string device;   // "mlx5_0"
-  uint16_t port = 1;    // of the device
-  uint16_t relays = 0;  // nodes between source and destination
+  std::string device;                       // "mlx5_0"
+  uint16_t port = 1;                        // of the device
+  uint16_t relays = 0;                      // nodes between source and destination
   uint32_t speed_mbit = 0;                  // of the first link; 0: unknown
   std::vector<ParallelPort> parallel = {};  // at most kMaxParallelLinks; a queue pair on each, where one can be made
 };

@@ -39,7 +39,7 @@ SlotBudget MakeSlotBudget(const AgentOptions& options) {
 void CheckLockedMemory(const LocalNode& node, size_t registered) {
   const bool rdma = std::any_of(node.verbs.begin(), node.verbs.end(), [](const PortVerbs& v) { return v.port; });
   if (!rdma) return;
-  // With the devices of both hops.
+  // A slot is registered with the devices of both hops.
   const Status enough = transport::rdma::CheckMemlock(2 * registered, transport::rdma::LockableBytes());
   if (!enough) RELAY_WARN("relaying may end up without RDMA: %s", enough.error().what.c_str());
 }

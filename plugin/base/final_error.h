@@ -13,7 +13,7 @@ class FinalError {
   void Set(Error error) {
     if (!error_) error_ = std::move(error);
   }
-  // Where there is one.
+  // There must be one.
   tl::unexpected<Error> Give() {
     Error out = *error_;
     error_->told = true;

@@ -32,7 +32,7 @@ std::string HexText(uint64_t value) {
 }  // namespace
 
 Context::Context(Knobs knobs, Life life)
-    : knobs_(std::move(knobs)), life_(life), link_(knobs_, clock_), service_(clock_, HousekeepingOf(knobs_)) {
+    : knobs_(std::move(knobs)), life_(life), agent_(knobs_, clock_), service_(clock_, HousekeepingOf(knobs_)) {
   ++g_contexts;
 }
 
@@ -45,15 +45,15 @@ Result<std::unique_ptr<Context>> Context::Create(const Getenv& getenv_fn, const 
 }
 
 Status Context::Start() {
-  link_.set_on_news([this] { service_.HaveNews(); });
-  RELAY_TRY(link_.Start());
+  agent_.set_on_news([this] { service_.HaveNews(); });
+  RELAY_TRY(agent_.Start());
   RELAY_TRY(service_.Start());
   const control::Welcome& w = welcome();
   PublishDevices(w, OfferGpuMemory());
   WatchAgent();
   const std::string fabric = w.agreement == 0 ? "discovered" : "declared, " + HexText(w.agreement);
   RELAY_INFO("nccl-relay %s: node %s, agent pid %d on port %u, fabric %s", TheBuild().build.c_str(),
-             w.node_name.c_str(), static_cast<int>(link_.agent_pid()), static_cast<unsigned>(w.port), fabric.c_str());
+             w.node_name.c_str(), static_cast<int>(agent_.agent_pid()), static_cast<unsigned>(w.port), fabric.c_str());
   if (knobs_.checksum != 0) {
     RELAY_INFO(
         "NCCL_RELAY_CHECKSUM=1: payload is checked from end to end, so it goes over TCP and from host memory alone");
@@ -68,7 +68,7 @@ GpuSupport Context::OfferGpuMemory() {
   if (knobs_.gdr == knob::Automatic::kOff || knobs_.checksum != 0) return {};
   const GpuSupport support = FindGpuSupport(welcome().verbs);
   if (!support.any()) return {};
-  link_.AwaitReach();
+  agent_.AwaitReach();
   if (welcome().rdma_reach == control::RdmaReach::kAll) return support;
   RELAY_INFO("GPU memory is not offered to devices: not every node is reached by RDMA from end to end");
   return {};
@@ -76,19 +76,19 @@ GpuSupport Context::OfferGpuMemory() {
 
 // Service thread, or before it has anything to do.
 void Context::WatchAgent() {
-  watched_fd_ = link_.fd();
+  watched_fd_ = agent_.fd();
   service_.WatchFd(watched_fd_, [this] {
-    link_.Pump();
+    agent_.Pump();
     FindAgent();
   });
 }
 
 // Looks for a lost agent, on the service thread: it is the one that may wait a moment.
 void Context::FindAgent() {
-  if (!link_.lost() || finding_agent_.exchange(true)) return;
+  if (!agent_.lost() || finding_agent_.exchange(true)) return;
   service_.WatchTime([this] {
     service_.ForgetFd(watched_fd_);
-    bool found = link_.Recover();
+    bool found = agent_.Recover();
     if (found) WatchAgent();
     finding_agent_ = false;
     if (!found) FindAgent();
@@ -105,7 +105,7 @@ stream::StreamOptions Context::OptionsFor(std::string peer) const {
 Result<ListenComm*> Context::Listen(std::span<std::byte, kHandleBytes> handle) {
   const control::Welcome& w = welcome();
   Token token = RandomValue<Token>();
-  link_.Register(token);
+  agent_.Register(token);
   FindAgent();
   EncodeHandle({.port = w.port,
                 .node = w.node,
@@ -133,11 +133,11 @@ Result<Comm*> Context::Connect(std::span<const std::byte, kHandleBytes> bytes) {
                                 .addresses = handle->addresses,
                                 .source_token = RandomValue<Token>()},
                     .node_name = handle->node_name};
-    link_.RegisterSource(attempt.connect.source_token);
+    agent_.RegisterSource(attempt.connect.source_token);
     it = attempts_.emplace(handle->token, std::move(attempt)).first;
   }
   auto comm = Advance(it->second);
-  if (!comm) link_.Unregister(it->second.connect.source_token);
+  if (!comm) agent_.Unregister(it->second.connect.source_token);
   if (!comm || *comm != nullptr) attempts_.erase(it);
   return comm;
 }
@@ -203,7 +203,7 @@ Comm* Context::MakeSendComm(Attempt& attempt, Opening::Opened opened) {
 
 Result<Comm*> Context::Accept(ListenComm& listen) {
   std::lock_guard lock(mutex_);
-  if (auto arrival = link_.TakeArrival(listen.token)) return MakeRecvComm(listen, std::move(*arrival));
+  if (auto arrival = agent_.TakeArrival(listen.token)) return MakeRecvComm(listen, std::move(*arrival));
   RELAY_TRY(JudgeAccept(listen));
   return nullptr;
 }
@@ -211,7 +211,7 @@ Result<Comm*> Context::Accept(ListenComm& listen) {
 Comm* Context::MakeRecvComm(ListenComm& listen, control::Received received) {
   Arrival arrival = MakeArrival(Tools(), std::move(received));
   listen.accepted = true;
-  link_.Expect(listen.token, arrival.name.connection, arrival.name.epoch);
+  agent_.Expect(listen.token, arrival.name.connection, arrival.name.epoch);
   auto receiver = std::make_shared<stream::RecvStream>(OptionsFor(arrival.source_name), counters_, knobs_.eager);
   receiver->Adopt(std::move(arrival.circuit));
   Comm* comm = AddComm(Comm::Kind::kRecv, receiver, std::move(arrival.devices));
@@ -228,10 +228,10 @@ Status Context::JudgeAccept(ListenComm& listen) {
   if (listen.first_accept == TimePoint{}) listen.first_accept = now;
   Duration waited = now - listen.first_accept;
   if (waited > knobs_.connect_timeout / 2 && listen.neighbours_request == 0) {
-    listen.neighbours_request = link_.Ask("neighbours");
+    listen.neighbours_request = agent_.Ask("neighbours");
   }
   if (listen.neighbours_request != 0 && listen.neighbours.empty()) {
-    if (auto outcome = link_.TakeOutcome(listen.neighbours_request)) {
+    if (auto outcome = agent_.TakeOutcome(listen.neighbours_request)) {
       if (auto* answer = std::get_if<control::Answer>(&outcome->packet.message)) listen.neighbours = answer->text;
       if (auto* failed = std::get_if<control::Failed>(&outcome->packet.message)) {
         listen.neighbours = failed->refused.sentence;
@@ -248,8 +248,8 @@ Status Context::JudgeAccept(ListenComm& listen) {
 
 void Context::CloseListen(ListenComm* listen) {
   std::lock_guard lock(mutex_);
-  if (!listen->accepted) link_.Unregister(listen->token);
-  if (listen->neighbours_request != 0) link_.Forget(listen->neighbours_request);
+  if (!listen->accepted) agent_.Unregister(listen->token);
+  if (listen->neighbours_request != 0) agent_.Forget(listen->neighbours_request);
   std::erase_if(listens_, [listen](const auto& l) { return l.get() == listen; });
 }
 
@@ -273,13 +273,13 @@ void Context::AwaitPeers() {
 
 // Where the agent dies with the job, others may still be relayed through this node.
 void Context::AwaitTransit() {
-  if (link_.fd() < 0 || !welcome().auto_started || !AgentEndsWithJob()) return;
+  if (agent_.fd() < 0 || !welcome().auto_started || !AgentEndsWithJob()) return;
   TimePoint deadline = clock_.Now() + knobs_.linger;
   bool said = false;
-  while (clock_.Now() < deadline && !link_.lost()) {
-    uint64_t request = link_.Ask("transit");
+  while (clock_.Now() < deadline && !agent_.lost()) {
+    uint64_t request = agent_.Ask("transit");
     std::optional<control::Received> outcome;
-    while (!(outcome = link_.TakeOutcome(request)) && clock_.Now() < deadline) usleep(1000);
+    while (!(outcome = agent_.TakeOutcome(request)) && clock_.Now() < deadline) usleep(1000);
     auto* answer = outcome ? std::get_if<control::Answer>(&outcome->packet.message) : nullptr;
     if (answer == nullptr || answer->text == "0") return;
     if (!said) RELAY_INFO("waiting for %s circuits relayed through this node to end", answer->text.c_str());

@@ -40,7 +40,7 @@ class Context {
   void CloseListen(ListenComm* listen);
   void Close(Comm* comm);
 
-  const control::Welcome& welcome() const { return link_.welcome(); }
+  const control::Welcome& welcome() const { return agent_.welcome(); }
 
  private:
   struct Attempt {
@@ -61,7 +61,7 @@ class Context {
   Comm* MakeRecvComm(ListenComm& listen, control::Received received);
   Status JudgeAccept(ListenComm& listen);
   Comm* AddComm(Comm::Kind kind, std::shared_ptr<stream::Stream> stream, Devices devices);
-  CircuitTools Tools() { return {link_, knobs_, counters_, aloud_}; }
+  CircuitTools Tools() { return {agent_, knobs_, counters_, aloud_}; }
   stream::StreamOptions OptionsFor(std::string peer) const;
   void AwaitPeers();
   void AwaitTransit();
@@ -72,9 +72,9 @@ class Context {
   SystemClock clock_;
   Counters counters_;
   SayOnce aloud_;
-  AgentClient link_;
+  AgentClient agent_;
   stream::ServiceThread service_;
-  int watched_fd_ = -1;  // the link's, as the service watches it; service thread only
+  int watched_fd_ = -1;  // the agent's, as the service watches it; service thread only
   std::atomic<bool> finding_agent_{false};
 
   std::mutex mutex_;                   // guards what follows

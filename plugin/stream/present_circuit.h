@@ -21,7 +21,7 @@ class PresentCircuit {
   Left Drop();
 
   explicit operator bool() const { return circuit_ != nullptr; }
-  // Where there is one.
+  // There must be one.
   circuit::Circuit& circuit() { return *circuit_; }
   Carrier& carrier() { return *carrier_; }
   uint32_t epoch() const { return circuit_->name().epoch; }

@@ -41,8 +41,8 @@ class SendLedger {
     const bool known = held >= done_ && held <= reached_ && placed >= window_.placed() && placed <= held &&
                        held - placed <= kEagerMessages;
     // A receiver names bytes of a message only while it lacks others of it.
-    const bool part = resume.offset == 0 || (held < reached_ && resume.offset < size_of_held);
-    if (ready_ || !known || !part) {
+    const bool fits = resume.offset == 0 || (held < reached_ && resume.offset < size_of_held);
+    if (ready_ || !known || !fits) {
       return Fail(ErrorCode::kRemote, "RESUME at message " + std::to_string(held) + " byte " +
                                           std::to_string(resume.offset) + " where " + std::to_string(done_) + " to " +
                                           std::to_string(reached_) + " were sent: the peer breaks the protocol");

@@ -89,7 +89,7 @@ class Stream : protected circuit::FrameSink {
   virtual Status OnResume(const FrameHeader& header) = 0;
   // Without a circuit, this end still owes the peer an answer: a remnant waits for the next one.
   virtual bool OwesAnswer() const = 0;
-  // Grows with every message, and every part of one, that has come over.
+  // Grows with every message, and every segment of one, that has come over.
   virtual uint64_t Reached() const = 0;
 
   // Under the lock: these take the place of the last, which was dropped. `near_link`: "A ab--ba", the one whose hop

@@ -16,14 +16,14 @@ namespace {
 // Long enough for a rate, short enough to wait for.
 constexpr auto kSample = std::chrono::milliseconds(500);
 
-struct Sight {
+struct FabricNow {
   fabric::Fabric fabric;
   std::string declaration, self;
   view::FabricLoad load;
   std::vector<std::string> tcp_ports;
 };
 
-Result<Sight> Look() {
+Result<FabricNow> Look() {
   auto line = AgentLine::Open();
   RELAY_TRY(line);
   auto before = view::AskSurvey(*line);
@@ -31,7 +31,7 @@ Result<Sight> Look() {
   std::this_thread::sleep_for(kSample);
   auto now = view::AskSurvey(*line);
   RELAY_TRY(now);
-  Sight out;
+  FabricNow out;
   auto declaration = line->Ask("fabric");
   RELAY_TRY(declaration);
   out.declaration = std::move(*declaration);
@@ -46,18 +46,18 @@ Result<Sight> Look() {
   return out;
 }
 
-std::string LiveJson(const Sight& sight) {
-  view::Json out = {{"fabric", view::Json::parse(sight.declaration, nullptr, false)}, {"self", sight.self}};
+std::string LiveJson(const FabricNow& now) {
+  view::Json out = {{"fabric", view::Json::parse(now.declaration, nullptr, false)}, {"self", now.self}};
   view::Json links = view::Json::array(), paths = view::Json::array();
-  for (size_t i = 0; i < sight.fabric.links.size(); ++i) {
-    const fabric::Link& link = sight.fabric.links[i];
-    const view::LinkLoad& load = sight.load.links[i];
+  for (size_t i = 0; i < now.fabric.links.size(); ++i) {
+    const fabric::Link& link = now.fabric.links[i];
+    const view::LinkLoad& load = now.load.links[i];
     const auto end = [&](const fabric::LinkEnd& at) {
-      return sight.fabric.nodes[at.node].name + "/" + sight.fabric.nodes[at.node].ports[at.port].name;
+      return now.fabric.nodes[at.node].name + "/" + now.fabric.nodes[at.node].ports[at.port].name;
     };
     links.push_back({{"ends", {end(link.a), end(link.b)}},
                      {"kind", view::KindText(link.kind)},
-                     {"why_tcp", view::WhyTcp(sight.fabric, link)},
+                     {"why_tcp", view::WhyTcp(now.fabric, link)},
                      {"known", load.known},
                      {"down", load.down},
                      {"onward_bits_s", load.a_to_b_bits_s},
@@ -66,7 +66,7 @@ std::string LiveJson(const Sight& sight) {
                      {"retransmits_s", load.retransmits_s},
                      {"rtt_us", load.rtt_us}});
   }
-  for (const view::PathLoad& path : sight.load.paths) {
+  for (const view::PathLoad& path : now.load.paths) {
     paths.push_back({{"path", path.path},
                      {"from", path.from},
                      {"to", path.to},
@@ -76,8 +76,8 @@ std::string LiveJson(const Sight& sight) {
   }
   out["links"] = std::move(links);
   out["paths"] = std::move(paths);
-  out["silent"] = sight.load.silent;
-  out["tcp_ports"] = sight.tcp_ports;
+  out["silent"] = now.load.silent;
+  out["tcp_ports"] = now.tcp_ports;
   return view::Dump(out, 2) + "\n";
 }
 
@@ -87,15 +87,15 @@ Result<std::string> FabricText(FabricFormat format) {
     RELAY_TRY(line);
     return line->Ask("fabric");
   }
-  auto sight = Look();
-  RELAY_TRY(sight);
-  if (format == FabricFormat::kLive) return LiveJson(*sight);
-  if (format == FabricFormat::kSvg) return view::Svg(sight->fabric, &sight->load, sight->self, sight->tcp_ports);
+  auto now = Look();
+  RELAY_TRY(now);
+  if (format == FabricFormat::kLive) return LiveJson(*now);
+  if (format == FabricFormat::kSvg) return view::Svg(now->fabric, &now->load, now->self, now->tcp_ports);
   view::DrawingOptions options;
   options.glyphs = view::GlyphsHere();
-  options.self = sight->self;
-  options.tcp_ports = sight->tcp_ports;
-  return view::Draw(sight->fabric, &sight->load, options);
+  options.self = now->self;
+  options.tcp_ports = now->tcp_ports;
+  return view::Draw(now->fabric, &now->load, options);
 }
 
 struct Explained {

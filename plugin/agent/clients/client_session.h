@@ -33,7 +33,7 @@ class ClientSession {
   const control::Hello& hello() const { return hello_; }
   // Queued when the client does not read now; a client that never reads is ended.
   void Send(const control::Packet& packet, Fd passed = {});
-  // In as many packets as it takes.
+  // The text goes in as many packets as it takes.
   void Answer(uint64_t request, std::string_view text);
 
  private:

@@ -5,7 +5,7 @@
 namespace relay::agent {
 namespace {
 
-// Without a device where the link does not end here at one.
+// It has no device where the link does not end at one here.
 control::ParallelPort ParallelPortOf(const LocalNode& node, size_t link) {
   control::ParallelPort out;
   const auto ends = EndsFrom(node, link);

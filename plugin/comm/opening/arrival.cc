@@ -24,7 +24,7 @@ std::optional<RdmaRecvEnd> MakeRecvEnd(control::Arrived& arrived, int socket, co
 Arrival MakeArrival(const CircuitTools& tools, control::Received received) {
   auto& arrived = std::get<control::Arrived>(received.packet.message);
   const OpenMessage& open = arrived.open;
-  const std::string& here = tools.link.welcome().node_name;
+  const std::string& here = tools.agent.welcome().node_name;
   auto end = MakeRecvEnd(arrived, received.fd.get(), tools.knobs);
   RELAY_INFO("accepted from %s: path %s, %s", open.source_name.c_str(), arrived.path.c_str(),
              end ? end->devices.front()->name().c_str() : "tcp");

@@ -18,14 +18,14 @@ Opening::Opening(const CircuitTools& tools, control::Connect connect, std::strin
     : tools_(tools),
       connect_(std::move(connect)),
       node_name_(std::move(node_name)),
-      request_(tools_.link.Connect(connect_)) {}
+      request_(tools_.agent.Connect(connect_)) {}
 
 Opening::~Opening() {
-  if (request_ != 0) tools_.link.Forget(request_);
+  if (request_ != 0) tools_.agent.Forget(request_);
 }
 
 std::optional<Opening::Outcome> Opening::Take() {
-  auto outcome = tools_.link.TakeOutcome(request_);
+  auto outcome = tools_.agent.TakeOutcome(request_);
   if (!outcome) return std::nullopt;
   if (auto* where = std::get_if<control::Prepare>(&outcome->packet.message)) {
     Prepare(*where);
@@ -42,16 +42,16 @@ std::optional<Opening::Outcome> Opening::Take() {
 // The agent has found a path that begins at this device.
 void Opening::Prepare(const control::Prepare& where) {
   rdma_.reset();
-  if (tools_.knobs.checksum != 0) return tools_.link.Answer(request_, {{}, "NCCL_RELAY_CHECKSUM=1"});
+  if (tools_.knobs.checksum != 0) return tools_.agent.Answer(request_, {{}, "NCCL_RELAY_CHECKSUM=1"});
   auto end = RdmaSendEnd::Make(where, tools_.knobs.hop_timeout);
-  if (!end) return tools_.link.Answer(request_, {{}, end.error().what});
+  if (!end) return tools_.agent.Answer(request_, {{}, end.error().what});
   rdma_ = std::move(*end);
-  tools_.link.Answer(request_, {rdma_->offer(), rdma_->missing()});
+  tools_.agent.Answer(request_, {rdma_->offer(), rdma_->missing()});
 }
 
 Opening::Outcome Opening::Open(control::Received received) {
   auto& connected = std::get<control::Connected>(received.packet.message);
-  const std::string& here = tools_.link.welcome().node_name;
+  const std::string& here = tools_.agent.welcome().node_name;
   if (connected.opened.name != connect_.name) {
     return Refused(true, RefusedCode::kProtocol, "the agent of " + here + " hands over another circuit than asked for");
   }

@@ -15,7 +15,7 @@ namespace relay::comm {
 
 // What every circuit of a context is made with. All outlive it.
 struct CircuitTools {
-  AgentClient& link;
+  AgentClient& agent;
   const Knobs& knobs;
   Counters& counters;
   SayOnce& aloud;

@@ -10,7 +10,7 @@ namespace relay::comm {
 class Inquiry {
  public:
   // `whom`: the node and token to ask for.
-  Inquiry(AgentClient& link, control::Connect whom) : link_(link), whom_(std::move(whom)) {
+  Inquiry(AgentClient& agent, control::Connect whom) : agent_(agent), whom_(std::move(whom)) {
     whom_.purpose = control::Purpose::kInquire;
   }
   ~Inquiry() { Stop(); }
@@ -21,12 +21,12 @@ class Inquiry {
   void Go(TimePoint now) {
     if (request_ != 0 || !pace_.Due(now)) return;
     pace_.Tried(now);
-    request_ = link_.Connect(whom_);
+    request_ = agent_.Connect(whom_);
   }
   // What has been answered, once: kOwnerLives, kOwnerGone, or why nobody can say so.
   std::optional<RefusedMessage> Take() {
     if (request_ == 0) return std::nullopt;
-    auto outcome = link_.TakeOutcome(request_);
+    auto outcome = agent_.TakeOutcome(request_);
     if (!outcome) return std::nullopt;
     request_ = 0;
     auto* failed = std::get_if<control::Failed>(&outcome->packet.message);
@@ -35,13 +35,13 @@ class Inquiry {
   }
   // Nothing is in doubt any more.
   void Stop() {
-    if (request_ != 0) link_.Forget(request_);
+    if (request_ != 0) agent_.Forget(request_);
     request_ = 0;
     pace_.Reset();
   }
 
  private:
-  AgentClient& link_;
+  AgentClient& agent_;
   control::Connect whom_;
   uint64_t request_ = 0;  // 0: none is under way
   Pace pace_{std::chrono::milliseconds(100), std::chrono::seconds(1)};

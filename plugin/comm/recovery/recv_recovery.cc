@@ -28,20 +28,20 @@ RecvRecovery::RecvRecovery(const CircuitTools& tools, stream::RecvStream& receiv
       source_(first.source) {
   if (first.source_token != Token{}) {
     inquiry_ = std::make_unique<Inquiry>(
-        tools_.link, control::Connect{.node = source_, .token = first.source_token, .name = first_});
+        tools_.agent, control::Connect{.node = source_, .token = first.source_token, .name = first_});
   }
   Watch(first.route);
 }
 
 void RecvRecovery::Watch(const std::vector<RouteHop>& route) {
   direct_ = route.size() == 1;
-  if (!route.empty()) tools_.link.Watch({first_.connection, source_, /*source=*/false, route});
+  if (!route.empty()) tools_.agent.Watch({first_.connection, source_, /*source=*/false, route});
 }
 
 void RecvRecovery::Tend(TimePoint now, const Need& need) {
   if (need.ended) return Release();
-  if (auto received = tools_.link.TakeArrival(token_)) return Take(std::move(*received));
-  if (auto sentence = tools_.link.TakeLinkLost(first_.connection)) receiver_.Warn(*sentence);
+  if (auto received = tools_.agent.TakeArrival(token_)) return Take(std::move(*received));
+  if (auto sentence = tools_.agent.TakeLinkLost(first_.connection)) receiver_.Warn(*sentence);
   if (need.circuit || need.doubt) {
     Ask(now, need);
   } else if (inquiry_) {
@@ -52,7 +52,7 @@ void RecvRecovery::Tend(TimePoint now, const Need& need) {
 // The old circuit ends first: what the new one brings may be written where the old one's bytes were on their way to.
 void RecvRecovery::Take(control::Received received) {
   const CircuitName name = std::get<control::Arrived>(received.packet.message).open.name;
-  tools_.link.Expect(token_, name.connection, name.epoch);
+  tools_.agent.Expect(token_, name.connection, name.epoch);
   if (IsDead(received.fd.get())) return;
   receiver_.Fence();
   Arrival arrival = MakeArrival(tools_, std::move(received));
@@ -84,8 +84,8 @@ void RecvRecovery::Ask(TimePoint now, const Need& need) {
 void RecvRecovery::Release() {
   if (std::exchange(released_, true)) return;
   if (inquiry_) inquiry_->Stop();
-  tools_.link.Unwatch(first_.connection);
-  tools_.link.Unregister(token_);
+  tools_.agent.Unwatch(first_.connection);
+  tools_.agent.Unregister(token_);
 }
 
 }  // namespace relay::comm

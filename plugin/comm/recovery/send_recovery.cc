@@ -13,19 +13,19 @@ SendRecovery::SendRecovery(const CircuitTools& tools, stream::SendStream& sender
       connect_(std::move(connect)),
       node_name_(std::move(node_name)),
       route_(std::move(route)),
-      inquiry_(tools.link, connect_) {
+      inquiry_(tools.agent, connect_) {
   Watch();
 }
 
 void SendRecovery::Watch() {
   if (route_.empty()) return;  // to itself: no link can go
-  tools_.link.Watch({connect_.name.connection, connect_.node, /*source=*/true, route_});
+  tools_.agent.Watch({connect_.name.connection, connect_.node, /*source=*/true, route_});
 }
 
 void SendRecovery::Tend(TimePoint now, const Need& need) {
   if (need.ended) return Release();
-  if (auto sentence = tools_.link.TakeLinkLost(connect_.name.connection)) sender_.Warn(*sentence);
-  better_ = tools_.link.TakeBetterPath(connect_.name.connection) || better_;
+  if (auto sentence = tools_.agent.TakeLinkLost(connect_.name.connection)) sender_.Warn(*sentence);
+  better_ = tools_.agent.TakeBetterPath(connect_.name.connection) || better_;
   const bool opening = opening_ != nullptr;
   if (opening) TakeOpened(now, need);
   if (opening && !opening_) return;  // it is attended to again, with what has changed
@@ -104,8 +104,8 @@ void SendRecovery::Release() {
   if (std::exchange(released_, true)) return;
   opening_.reset();
   inquiry_.Stop();
-  tools_.link.Unwatch(connect_.name.connection);
-  tools_.link.Unregister(connect_.source_token);
+  tools_.agent.Unwatch(connect_.name.connection);
+  tools_.agent.Unregister(connect_.source_token);
 }
 
 }  // namespace relay::comm
