@@ -23,7 +23,7 @@ compiled() { # preset, targets...
 }
 # Most unit tests wait, for clocks and sockets: more run beside each other than there are processors.
 units() { # build folder, arguments of ctest...
-  ctest --test-dir "$1" -j $((3 * jobs)) --output-on-failure "${@:2}"
+  ctest --test-dir "$1" -j $((3 * jobs)) --no-tests=error --output-on-failure "${@:2}"
 }
 labs() { # arguments of pytest...
   $python -m pytest -q "$@"
@@ -72,7 +72,8 @@ if [ "$whole" = all ]; then
   step images make --no-print-directory images
 fi
 
-printf '%s\n' "" "${table[@]}" "in all       $SECONDS s" ""
+seed=${RELAY_TEST_SEED:-$(git rev-parse --short=12 HEAD)}
+printf '%s\n' "" "${table[@]}" "in all       $SECONDS s; pairwise choices: RELAY_TEST_SEED=$seed" ""
 for name in ${bad[@]+"${bad[@]}"}; do echo "FAILED: $name"; done
 echo "$((${#table[@]} - ${#bad[@]})) passed, ${#bad[@]} failed"
 [ ${#bad[@]} = 0 ]

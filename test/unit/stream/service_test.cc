@@ -45,7 +45,7 @@ TEST(ServiceThread, DrivesAConnectionThatNcclLeavesAlone) {
   EXPECT_EQ(in, out);
 }
 
-TEST(ServiceThread, KeepsAwayWhileNcclDrives) {
+TEST(ServiceThread, AndNcclMayBothDrive) {
   Served pair;
   std::vector<std::byte> in(4096), out(4096);
   for (int i = 0; i < 300; ++i) {
