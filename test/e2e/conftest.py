@@ -64,6 +64,11 @@ class Run:
             assert word not in self.text().replace("swapcontext", ""), self.text()
         return self
 
+    def had_agents(self, nodes, starts):
+        """These nodes, and no others, had an agent, which was started that often."""
+        assert {node: log.count("agent of node") for node, log in self.agent_logs.items()} == dict.fromkeys(nodes, starts), \
+            self.text()
+
     def says(self, *words):
         """One line of the ranks' output holds all these words."""
         for line in self.output.splitlines():
@@ -104,6 +109,8 @@ class Lab:
                 measured = json.loads(pathlib.Path(counters).read_text() or "{}")
             agent_logs = {p.stem.removeprefix("agent-"): p.read_text(errors="replace")
                           for p in sorted(pathlib.Path(logs).glob("agent-*.log"))}
+        # A run without counters would say that nothing went where nothing may go.
+        assert measured or done.returncode in (2, 125), done.stdout
         return Run(done.returncode, done.stdout, seconds, measured, agent_logs)
 
     def nccl(self, topology, *commands, **kwargs):

@@ -1,11 +1,24 @@
 """A bad neighbour: python3 hostile.py CONTROL_SOCKET ADDRESS PORT SECONDS. Talks nonsense to an agent, on its control
-socket and on its port, in every way that a broken or malicious program could, and holds on to what it opens."""
+socket and on its port, in every way that a broken or malicious program could, and holds on to what it opens. It speaks the
+agent's own versions: what is of another one is refused before it is read."""
 import os
+import pathlib
 import random
+import re
 import socket
 import struct
 import sys
 import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def version(file, name):
+    return int(re.search(rf"{name} = (\d+);", (ROOT / file).read_text())[1])
+
+
+SETUP_VERSION = version("plugin/circuit/setup.cc", "kSetupVersion")
+CONTROL_VERSION = version("include/relay/control.h", "kControlVersion")
 
 
 def control(name, words):
@@ -21,16 +34,17 @@ def packet(kind, body=b"", request=1):
     return struct.pack("<4sHHQ", b"nRLC", kind, 0, request) + body
 
 
-def setup(kind, body, length=None, version=2):
+def setup(kind, body, length=None, version=SETUP_VERSION):
     return struct.pack("<4sHHI", b"nRLY", version, kind, len(body) if length is None else length) + body
 
 
-HELLO = packet(1, struct.pack("<HH", 1, 1) + b"x\0\0")
+HELLO = packet(1, struct.pack("<HH", CONTROL_VERSION, 1) + b"x\0\0")
 CONTROL = [[], [b"?"], [HELLO, packet(77)], [packet(1, struct.pack("<HH", 99, 0))], [packet(4, b"\0" * 50)],
            [HELLO, packet(2, b"\1" * 16), packet(4, b"\2" * 48 + b"\0\0"), packet(5)], [HELLO, os.urandom(60000)],
            [HELLO, packet(6, struct.pack("<H", 65535) + b"status")]]
 WIRE = [b"", b"G", b"GET / HTTP/1.0\r\n\r\n", setup(1, b"", 16384), setup(1, b"\0" * 64), setup(2, b"\0" * 40),
-        *(setup(kind, b"abc") for kind in range(4, 14)), setup(4, b"\3" * 40), setup(7, b"\4" * 100), setup(1, b"", 0xffffffff), setup(1, b"\xff" * 2000), setup(1, b"", 100, 7)]
+        *(setup(kind, b"abc") for kind in range(4, 14)), setup(4, b"\3" * 40), setup(7, b"\4" * 100),
+        setup(1, b"", 0xffffffff), setup(1, b"\xff" * 2000), setup(1, b"", 100, SETUP_VERSION + 2)]
 
 
 def main():

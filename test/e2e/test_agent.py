@@ -79,7 +79,7 @@ def test_an_idle_agent_that_a_plugin_started_ends_by_itself(box):
                     f"done; {AGENTS} || echo gone", options=["--agents", "none"], env={"NCCL_RELAY_LINGER": "0.2"}).ok()
     run.says("gone")
     run.says("no client and no circuit for 0.2 s: this agent ends")
-    assert 4 < run.seconds < 10
+    assert 4 < run.seconds < 20, run.text()
 
 
 def test_one_that_an_operator_started_stays(box):
@@ -117,7 +117,7 @@ def test_an_agent_one_version_apart_serves_the_plugin(lab, build, agent, plugin)
 def test_an_agent_two_versions_apart_is_refused_in_words(lab, build):
     run = lab.run("chain:3", "sh", "-c", served_by(build / "test/agent_ahead_2", f"{lab.rank} {SMALL}"), deadline=60,
                   options=["--agents", "none", "--timeout", "40", "--grace", "20"]).failed()
-    assert run.status != 124 and run.seconds < 10, run.text()
+    assert run.status != 124 and run.seconds < 20, run.text()
     for node in "ABC":
         run.says(f"{node}|", "NET/Relay init", "more than one version apart, install the same on both")
 
@@ -128,8 +128,7 @@ def test_two_jobs_at_once_share_the_agents(lab):
     script = f"{job} & first=$!; MASTER_PORT=29700 {job} || exit 1; wait $first"
     run = lab.run("chain:3", "sh", "-c", script, options=["--agents", "all", "--timeout", "60"], deadline=90).ok()
     assert run.output.count("Out of bounds values : 0 OK") == 2
-    for log in run.agent_logs.values():
-        assert log.count("agent of node") == 1
+    run.had_agents("ABC", 1)
 
 
 @pytest.mark.nccl
@@ -138,8 +137,7 @@ def test_jobs_one_after_another_are_served_by_one_agent(lab):
     run = lab.run("chain:3", "sh", "-c", f"{jobs} && echo served by $({OWN} | wc -w)", deadline=90,
                   options=["--timeout", "60"]).ok()
     assert run.output.count("Out of bounds values : 0 OK") == 3 and run.output.count("served by 1\n") == 3
-    for log in run.agent_logs.values():
-        assert log.count("agent of node") == 1, "the plugin of the next job found the agent of the last"
+    run.had_agents("ABC", 1)  # the plugin of the next job found the agent of the last
 
 
 @pytest.mark.parametrize("far", ["B", "C"], ids=["direct", "relayed"])
@@ -167,7 +165,8 @@ def test_hostile_neighbours_and_clients_disturb_no_job(lab):
     relay = f"[ $NCCL_HOSTID = B ] && {bad} 10.77.0.2 21517 4 &"
     neighbour = f"[ $NCCL_HOSTID = C ] && {bad} 10.77.0.5 21517 4 &"
     held = "ls /proc/$agent/fd | wc -l"
-    after = f"agent=$({OWN}); {until(f'test $({held}) -lt 20')}; echo descriptors $({held})"
+    after = (f"agent=$({OWN}); {until(f'test $({held}) -lt 20')}; echo descriptors $({held}); "
+             f"{lab.binary} status --json | grep -o 'setup_refused_bytes.: *[0-9]*'")
     script = (f"{relay} {neighbour} {lab.rank} all_reduce -b 8 -e 1M -f 16 -n 3 -w 0 --hold 0.2; status=$?; wait; {after}; "
               f"timeout 2 {lab.binary} status >/dev/null || status=99; exit $status")
     run = lab.run("chain:3", "sh", "-c", script, options=["--agents", "all", "--timeout", "60"], deadline=90).ok()
@@ -176,5 +175,7 @@ def test_hostile_neighbours_and_clients_disturb_no_job(lab):
     assert len(made) == 2 and min(made) > 200, run.text()
     left = [int(count) for count in re.findall(r"descriptors (\d+)", run.output)]
     assert len(left) == 3 and 3 < min(left) and max(left) < 20, run.text()
-    for log in run.agent_logs.values():
-        assert log.count("agent of node") == 1
+    # What is of the agents' own version is read, and refused for what it says. Both talk to B.
+    read = re.search(r"^B\| setup_refused_bytes.: *(\d+)", run.output, re.M)
+    assert read and int(read[1]) > 100, run.text()
+    run.had_agents("ABC", 1)

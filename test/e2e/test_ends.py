@@ -68,16 +68,14 @@ def test_communicators_come_and_go_in_one_process(lab, build, tmp_path):
                   env={"NCCL_NET_PLUGIN": ""}, options=["--timeout", "60"])
     check_silence(run)
     assert run.output.count(RIGHT) == 4, run.text()
-    for log in run.agent_logs.values():
-        assert log.count("agent of node") == 1, "one agent serves all of them"
+    run.had_agents("ABC", 1)  # one agent serves all of them
 
 
 def test_jobs_one_after_the_other_share_an_agent(lab):
     run = lab.nccl("chain:3", SMALL, SMALL, SMALL, options=["--timeout", "60"])
     check_silence(run)
     assert run.output.count(RIGHT) == 3
-    for log in run.agent_logs.values():
-        assert log.count("agent of node") == 1
+    run.had_agents("ABC", 1)
 
 
 def test_two_jobs_at_once_on_one_fabric(lab):
@@ -86,8 +84,7 @@ def test_two_jobs_at_once_on_one_fabric(lab):
                   options=["--timeout", "60"])
     check_silence(run)
     assert run.output.count(RIGHT) == 2, run.text()
-    for log in run.agent_logs.values():
-        assert log.count("agent of node") == 1
+    run.had_agents("ABC", 1)
 
 
 def test_only_the_agent_is_left_and_not_for_long(lab):
@@ -99,12 +96,13 @@ def test_only_the_agent_is_left_and_not_for_long(lab):
         assert re.search(rf"^{node}\| left 1 nccl-relay$", run.output, re.M), run.text()
         assert re.search(rf"^{node}\| at the end:$", run.output, re.M), run.text()
         assert "no client and no circuit for 1 s: this agent ends" in run.agent_logs[node]
-    assert run.seconds < 12
+    assert run.seconds < 20, run.text()
 
 
 # An end at the worst time -------------------------------------------------------------------------------------------
 
 HOP, RECOVER = 2, 3
+LOADED = 12  # for set-up and end beside other labs; the deadline of a run that hangs is later still
 SHORT = {"NCCL_RELAY_CONNECT_TIMEOUT": "5", "NCCL_RELAY_HOP_TIMEOUT": str(HOP), "NCCL_RELAY_RECOVER_TIMEOUT": str(RECOVER),
          "NCCL_RELAY_LINGER": "2"}
 
@@ -132,7 +130,7 @@ def test_a_sender_whose_acknowledgement_is_lost_is_told(lab, build, guest, tmp_p
 def test_a_cut_at_any_moment_hangs_nobody(lab, fault, link, later):
     run, at = midway(lambda at: lab.nccl("chain:3", "fault -b 64K --timeout 12", env=SHORT, options=[
         fault, f"{link}@{at + later:.2f}s", "--timeout", "40", "--grace", "30"]), "ABC")
-    assert run.seconds < at + HOP + RECOVER + 5, run.text()
+    assert run.seconds < at + HOP + RECOVER + LOADED, run.text()
     for node in "ABC":
         assert re.search(rf"^{node}\|.*NCCL WARN NET/Relay .*connection with", run.output, re.M), run.text()
     assert "via NET/Socket" not in run.output

@@ -212,7 +212,7 @@ STEADY = "all_reduce -b 64K -e 64K -n 12 -w 0 --hold 0.2"  # a word now and then
 
 
 def all_came(run):
-    assert "did not come" not in run.output, run.text()
+    assert not re.search(r"^lab: .*( did not come| failed: )", run.output, re.M), run.text()
 
 
 def starting_late(lab, command, seconds):
@@ -283,7 +283,7 @@ def test_an_agent_is_asked_to_end_and_another_one_started(lab):
 def test_a_bad_cable_is_slow_and_right(lab, fault, value, options):
     job = "all_reduce -b 64K -e 256K -f 4 -n 4 -w 0 --hold 0.1"
     run = right(lab.nccl("chain:3", job, options=[*options, f"--{fault}", f"A-B={value}@0s", "--heal", "A-B@30s"]))
-    run.says(f"lab: {fault} A-B={value}@0s")
+    assert f"lab: {fault} A-B={value}@0s\n" in run.output, run.text()
     run.says("lab: heal A-B@30s did not come: the run was over")
 
 

@@ -27,7 +27,7 @@ def test_a_killed_relay_ends_in_a_sentence(relay_lab):
 def test_a_cut_cable_ends_in_a_sentence(relay_lab, link):
     """The management LAN is no way either: B, which has a cable left, does not listen there."""
     run = endless(relay_lab, "chain:3", "C", f"cut {link}").failed("A", "C")
-    run.says("A", "to C")
+    run.says("A", "WARN", "connection with C over")
 
 
 @pytest.mark.long
