@@ -53,7 +53,7 @@ class Bench:
 
 
 def measure_bandwidth(bench):
-    rounds, seconds, iterations = (5, 2, 10) if bench.quick else (5, 4, 20)
+    rounds, seconds, iterations = (3, 2, 10) if bench.quick else (5, 4, 20)
     rows = bench.records("chain:3", sys.executable, HERE / "bandwidth.py", bench.build / "test/nccl/rank.sh", rounds,
                          seconds, iterations, options=("--rate", "1gbit", "--mtu", "9000"))
     print("all-reduce of 16 MiB, chain:3 at 1 Gbit/s, MTU 9000\n  round   iperf3 MB/s   busbw MB/s")
@@ -75,7 +75,7 @@ def bandwidth(bench):
 
 def relay(bench):
     """The relay's processor time against a bare splice loop."""
-    size, rounds = (4 * GIB, 3) if bench.quick else (8 * GIB, 7)
+    size, rounds = (2 * GIB, 3) if bench.quick else (8 * GIB, 7)
     records = bench.records("chain:3", sys.executable, HERE / "relay_cpu.py", bench.build, size, rounds,
                             options=("--mtu", "9000", "--agents", "A,C"))
     print(f"one connection A-B-C, {size >> 30} GiB a round, unshaped, MTU 9000\n"
@@ -121,7 +121,7 @@ def first(bench):
 
 def recovery(bench):
     """How long a running job pauses when something breaks."""
-    for what, median, _, limit in recovery_bench.measure(bench.build, 3 if bench.quick else 20):
+    for what, median, _, limit in recovery_bench.measure(bench.build, 2 if bench.quick else 20):
         bench.gate(f"pause when {what}, median", f"{median:.3f} s", median <= limit, f"at most {limit} s")
 
 

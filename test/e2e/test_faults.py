@@ -9,12 +9,13 @@ from midway import midway
 
 TIMEOUT = 3      # of a connection: NCCL_RELAY_CONNECT_TIMEOUT
 HOP, RECOVER = 2, 3
-MARGIN = 4       # NCCL's own start and end, on busy cores
+MARGIN = 8       # NCCL's own start and end on busy cores, in a kernel in which other labs begin and end
 MIB = 1 << 20
 TRAFFIC = "fault -b 1M --timeout 12"
 SMALL = "all_reduce -b 8 -e 8 -n 1 -w 0"
 KNOBS = {"NCCL_RELAY_CONNECT_TIMEOUT": str(TIMEOUT), "NCCL_RELAY_HOP_TIMEOUT": str(HOP),
          "NCCL_RELAY_RECOVER_TIMEOUT": str(RECOVER), "NCCL_RELAY_LINGER": "2"}
+PATIENT = {**KNOBS, "NCCL_RELAY_CONNECT_TIMEOUT": "20"}  # where nothing but a busy machine keeps a connection waiting
 
 pytestmark = pytest.mark.nccl
 
@@ -105,7 +106,7 @@ def test_no_agent_on_the_relay(lab):
 
 def test_an_agent_that_comes_late_is_waited_for(lab):
     run = faulty(lab, SMALL, options=["--ranks", "A,C", "--agents", "none", "--start-agent", "B@3s"],
-                 env={"NCCL_RELAY_CONNECT_TIMEOUT": "20"}).ok()
+                 env=PATIENT).ok()
     assert run.seconds > 3, run.text()
     run.had_agents("ABC", 1)
 
@@ -190,13 +191,14 @@ def check_told(run, at, within, nodes="ABC"):
     for node in nodes:
         ended = re.search(rf"^{node}\| ended with status (\d+) after ([\d.]+) s", run.output, re.M)
         assert ended and ended[1] == "0", f"{node} was not told\n{run.text()}"
-        assert float(ended[2]) < at + within, run.text()
+        # When the error came. NCCL's own abort and the end of the process come afterwards, and take what a busy machine takes.
+        told = re.search(rf"^{node}\| rank \d: fault: .* then error .* after ([\d.]+) s, abort", run.output, re.M)
+        assert told and float(told[1]) < at + within, run.text()
     assert "via NET/Socket" not in run.output
     for interfaces in run.counters.values():
         assert interfaces["ctl"]["tx_bytes"] < MIB, run.counters
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("link", ["A-B", "B-C"])
 @pytest.mark.parametrize("kind", ["cut", "drop"])
 def test_a_cable_that_fails_is_told_to_every_rank(lab, link, kind):
@@ -211,14 +213,12 @@ def test_a_cable_that_fails_is_told_to_every_rank(lab, link, kind):
     assert re.search(f"from here towards {end}, broke|link (A-B|B-A|B-C|C-B) .* is down: no carrier", run.agent_logs["B"]), run.text()
 
 
-@pytest.mark.alone
 def test_a_killed_rank_is_told_to_the_others_at_once(lab):
     run, at = midway(lambda at: faulty(lab, TRAFFIC, options=["--kill", f"C@{at}s"]), "AB")
     check_told(run, at, MARGIN, "AB")  # its agent has died with it: it takes a second to be sure
     run.says("NCCL WARN NET/Relay", "connection with C", "the peer has ended")
 
 
-@pytest.mark.alone
 def test_a_neighbour_that_dies_with_its_agent_is_told_of_in_a_fabric_that_found_itself(lab):
     """Nobody is left to say that it is gone, and the fabric knows it no more: long before any deadline all the same."""
     run, at = midway(lambda at: lab.run("chain:2", "sh", "-c", f"exec {lab.rank} {TRAFFIC}", deadline=90, options=[
@@ -227,7 +227,6 @@ def test_a_neighbour_that_dies_with_its_agent_is_told_of_in_a_fabric_that_found_
     warning(run, "connection with B", "the peer has ended")
 
 
-@pytest.mark.alone
 def test_a_killed_relay_is_told_where_there_is_no_other_way(lab):
     run, at = midway(lambda at: faulty(lab, TRAFFIC, options=["--ranks", "A,C", "--kill-agent", f"B@{at}s"]), "AC")
     check_told(run, at, RECOVER + MARGIN, "AC")
@@ -245,7 +244,7 @@ def test_the_death_of_the_agents_at_its_ends_does_not_end_a_connection(lab):
     job = f"stdbuf -oL {lab.rank} all_reduce -b 8 -e 8 -n 8 -w 0 --hold 0.2"
     script = (f"out=$(mktemp); {job} >$out 2>&1 & job=$!; until grep -q 'Init COMPLETE' $out; do sleep 0.05; done; "
               f"[ $NCCL_HOSTID = B ] || {{ {KILL_OWN_AGENT}; }}; wait $job; status=$?; cat $out; rm $out; exit $status")
-    run = lab.run("chain:3", "sh", "-c", script, env=KNOBS, options=["--timeout", "40"]).ok()
+    run = lab.run("chain:3", "sh", "-c", script, env=PATIENT, options=["--timeout", "40"]).ok()
     assert "Out of bounds values : 0 OK" in run.output
     run.says("the agent of node A is gone")
     run.says("the agent of node C is gone")
@@ -253,10 +252,10 @@ def test_the_death_of_the_agents_at_its_ends_does_not_end_a_connection(lab):
 
 def test_an_agent_that_was_killed_is_replaced_for_the_next_job(lab):
     run = lab.run("chain:3", "sh", "-c", f"{lab.rank} {SMALL} && {{ {KILL_OWN_AGENT}; MASTER_PORT=29600 {lab.rank} {SMALL}; }}",
-                  options=["--timeout", "40"], env=KNOBS).ok()
+                  options=["--timeout", "40"], env=PATIENT).ok()
     assert run.output.count("Out of bounds values : 0 OK") == 2
     run.had_agents("ABC", 2)
 
 
 def test_an_agent_killed_before_the_first_job_is_replaced(lab):
-    faulty(lab, SMALL, prepare=KILL_OWN_AGENT, options=["--agents", "all"]).ok()
+    faulty(lab, SMALL, prepare=KILL_OWN_AGENT, options=["--agents", "all"], env=PATIENT).ok()

@@ -350,7 +350,7 @@ DISCOVERY = [
            "if (now - held.born >= options_.lifetime) {", "if (false) {", "unit_fabric:LinkState*:Flooding*"),
     Mutant("paths lead through draining nodes", "plugin/fabric/path_search.cc",
            "closed_.push_back(fabric.nodes[i].draining && i != from);", "closed_.push_back(false);",
-           "unit_fabric:FindPath*:PathProperty*:Queries*"),
+           "unit_fabric:FindPath*:PathProperty*:PathTable*"),
     Mutant("a last resort is as good as a cable", "plugin/fabric/path_search.cc",
            "for (bool last_resort : {false, true}) {", "for (bool last_resort : {true}) {", "unit_fabric:*Path*"),
     Mutant("TCP is as good as RDMA", "plugin/fabric/path_search.cc", "for (bool rdma : {true, false}) {",

@@ -5,7 +5,7 @@ Each mutant (mutants.py) is one replacement in a copy of the tree, and names the
 programs are built, and each runs until its first failure. A mutant that they let live has the rest of these programs
 against it; one that lives on is a hole in the tests, and so is one whose place is gone.
 
-usage: run.py [--only TEXT] [--check] [--table FILE]
+usage: run.py [--only PATTERN] [--check] [--table FILE]
 """
 import argparse
 import fnmatch
@@ -157,7 +157,7 @@ def prepare(mutants):
     """Builds all that is named, and runs it unbroken. What fails then."""
     copy_tree()
     status, output = run(["cmake", "-S", TREE, "-B", BUILD, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=None",
-                          "-DCMAKE_CXX_FLAGS=-O0 -w", "-DCMAKE_UNITY_BUILD=OFF"])
+                          "-DCMAKE_CXX_FLAGS=-O0 -w", "-DCMAKE_UNITY_BUILD=ON"])
     if status != 0:
         return [output]
     programs, e2e = [], []
@@ -197,11 +197,11 @@ def table(verdicts, seconds):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--only", default="", help="part of a mutant's name or file")
+    parser.add_argument("--only", default="", help="a regular expression for names or files of mutants")
     parser.add_argument("--check", action="store_true", help="only whether each mutant's place is there")
     parser.add_argument("--table", help="a file for the table of mutants and what caught each")
     args = parser.parse_args()
-    mutants = [m for m in MUTANTS if args.only in m.name or args.only in m.file]
+    mutants = [m for m in MUTANTS if re.search(args.only, m.name) or re.search(args.only, m.file)]
     if bad := misplaced(mutants):
         print("\n".join(bad))
         return 1

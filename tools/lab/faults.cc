@@ -12,8 +12,8 @@
 namespace relay::lab {
 namespace {
 
-constexpr char kAgentName[] = "nccl-relay";  // as /proc/PID/comm shows an agent, whatever file it runs from
-constexpr std::chrono::seconds kHelperTime{10};
+constexpr char kAgentName[] = "nccl-relay";      // as /proc/PID/comm shows an agent, whatever file it runs from
+constexpr std::chrono::seconds kHelperTime{60};  // a kernel in which many labs begin and end may be busy for long
 
 bool LivesIn(const std::string& process, ino_t network_inode) {
   struct stat facts {};

@@ -10,7 +10,10 @@ import run as runner
 
 # Repetitions wait first: the fault comes between the first and the last of them.
 STEADY = "all_reduce -b 1M -e 1M -n 40 -w 0 --hold 0.1 --timeout 40"
-KNOBS = {f"NCCL_RELAY_{name}{'' if name == 'LINGER' else '_TIMEOUT'}": str(s) for name, s in matrix.KNOBS.items()}
+
+
+def knobs(fault):
+    return {f"NCCL_RELAY_{name}{'' if name == 'LINGER' else '_TIMEOUT'}": str(s) for name, s in matrix.knobs(fault).items()}
 
 
 def pytest_generate_tests(metafunc):
@@ -44,7 +47,7 @@ def played(lab, topology, fault, command, extra=(), meant=lambda run: True):
     for _ in range(8):
         faults = [word for option in matrix.options(fault, at) for word in option.split()]
         # Line by line: what was said before the fault stands before it.
-        run = lab.run(topology, "sh", "-c", f"exec stdbuf -oL {lab.rank} {command}", env=KNOBS,
+        run = lab.run(topology, "sh", "-c", f"exec stdbuf -oL {lab.rank} {command}", env=knobs(fault),
                       options=["--timeout", "120", "--grace", "30", *faults, *extra])
         assert run.status != 124, run.text()
         over = "did not come" in run.output
