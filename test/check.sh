@@ -60,7 +60,7 @@ step lint test/lint/run.sh "$build"
 step "lab and real NCCL" lab_tests
 step "real verbs" labs "${verbs[@]}"
 step gates $python test/bench/run.py --build "$build" $gates
-step "build: address and undefined behaviour sanitizers" compiled asan unit_tests nccl_perf fuzz_seed_checks
+step "build: address and undefined behaviour sanitizers" compiled asan unit_tests nccl-net-relay nccl-relay nccl_perf fuzz_seed_checks
 step "unit and conformance, sanitized" units build/asan -E '^nccl\.'
 step "lab and real NCCL, sanitized" sanitized_labs asan
 step "build: thread sanitizer" compiled tsan "${threaded[@]}"

@@ -44,7 +44,7 @@ def test_a_killed_relay_without_a_report(lab):
 
 @pytest.mark.nccl
 def test_a_killed_peer_without_a_report(lab):
-    run, _ = midway(lambda at: lab.nccl("chain:3", "fault", env=SANITIZERS, options=[
+    run, _ = midway(lambda at: lab.nccl("chain:3", "fault", env={**SANITIZERS, "NCCL_RELAY_RECOVER_TIMEOUT": "4"}, options=[
         "--kill", f"C@{at}s", "--timeout", "60", "--grace", "20"]), "AB", times=(8, 20))
     run.clean()
 
