@@ -38,7 +38,7 @@ def test_a_cut_cable_between_neighbours_ends_in_a_sentence(relay_lab):
 
 def test_a_cut_cable_between_neighbours_goes_on_over_the_management_lan(relay_lab):
     """A link of last resort is better than none, and the job is told that it crawls."""
-    document, run = relay_lab.perf("all_reduce -b 64K -e 64K -n 300 -w 0 -c 5 --channels 1", "chain:2", faults=[f"cut A-B@{FLOWING}"])
+    document, run = relay_lab.perf("all_reduce -b 64K -e 64K -n 150 -w 0 -c 5 --channels 1", "chain:2", faults=[f"cut A-B@{FLOWING}"])
     assert document["out_of_bounds"] == 0, run.text()
     run.says("A", "connection with B goes on over A ctl--ctl B")
     run.says("A", "WARN", "B is reached from A by a last resort, because no cable leads there")
