@@ -26,9 +26,10 @@ units() { # build folder, arguments of ctest...
   ctest --test-dir "$1" -j $((3 * jobs)) --no-tests=error --output-on-failure "${@:2}"
 }
 labs() { # arguments of pytest...
-  $python -m pytest -q "$@"
+  nice -n 10 $python -m pytest -q "$@"
 }
-# Labs do not see each other, and wait for much of their time; what judges times runs alone, afterwards.
+# Labs do not see each other, and wait for much of their time; what judges times runs alone, afterwards. Ranks poll without
+# ever sleeping: the kernel's own threads, for which interfaces that come and go wait, go before them.
 lab_tests() {
   local ignored=(--ignore=test/e2e/test_sanitized.py) good=0
   labs test/e2e "${ignored[@]}" "--build=$build" -n $((2 * jobs)) -m "not alone" --durations=15 $whole_option || good=1

@@ -12,7 +12,7 @@ from midway import midway
 MIB = 1 << 20
 SMALL = "all_reduce -b 8 -e 8 -n 1 -w 0"
 BULK = "all_reduce -b 4M -e 4M -n 1 -w 0"
-PATIENCE = {"NCCL_RELAY_CONNECT_TIMEOUT": "6", "NCCL_RELAY_HOP_TIMEOUT": "2", "NCCL_RELAY_RECOVER_TIMEOUT": "3"}
+PATIENCE = {"NCCL_RELAY_CONNECT_TIMEOUT": "3", "NCCL_RELAY_HOP_TIMEOUT": "2", "NCCL_RELAY_RECOVER_TIMEOUT": "3"}
 
 pytestmark = pytest.mark.nccl
 
