@@ -61,6 +61,9 @@ def run(command, cwd=TREE, seconds=BUILD_SECONDS):
         os.killpg(process.pid, signal.SIGKILL)
         output, _ = process.communicate()
         return None, output
+    except BaseException:  # whoever ends this program means what it has started, too
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
 
 
 def wanted(tests):
@@ -208,6 +211,7 @@ def main():
     if args.check:
         print(f"{len(mutants)} mutants have their place")
         return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))
     start = time.monotonic()
     if broken := prepare(mutants):
         print("without any mutant:", *broken, sep="\n  ")
