@@ -124,7 +124,7 @@ COMM = [
            "if (now >= deadline_) return", "if (false) return", "unit_comm:ConnectMachine.*"),
     Mutant("another user's agent is trusted", "plugin/control/socket.cc",
            "if (users == Users::kOwnAndRoot && peer.uid", "if (false && peer.uid", "unit_control:*"),
-    Mutant("an answer of the agent need not be told whole", "plugin/control/codec.cc",
+    Mutant("an offer may be of any length", "plugin/control/codec.cc",
            "if (size > kMaxOfferBytes) return false;", "", "unit_control:ControlCodec.*"),
     Mutant("an error that was told is told again", "plugin/nccl/guard.h", "if (!status.error().told) RELAY_WARN",
            "RELAY_WARN", "unit_nccl:GuardTest.*"),

@@ -229,6 +229,18 @@ TEST(ControlCodec, ParallelPortsAreBounded) {
   EXPECT_FALSE(Decode(Encode({12, Prepare{"d", 2, 0, 5, {half}}})));
 }
 
+TEST(ControlCodec, AnOfferIsBounded) {
+  auto bytes = Encode({13, Prepared{std::vector<std::byte>(kMaxOfferBytes + 1), "w"}});
+  auto most = Decode(bytes);
+  ASSERT_TRUE(most) << "what is too long is cut where it is written";
+  EXPECT_EQ(std::get<Prepared>(most->message).offer.size(), kMaxOfferBytes);
+  constexpr size_t kHeader = 16;
+  bytes.insert(bytes.begin() + kHeader + 2, std::byte{0});
+  bytes[kHeader] = static_cast<std::byte>((kMaxOfferBytes + 1) % 256);
+  bytes[kHeader + 1] = static_cast<std::byte>((kMaxOfferBytes + 1) / 256);
+  EXPECT_FALSE(Decode(bytes));
+}
+
 // Whatever is accepted says nothing that its bytes do not: only flags and addresses may be written in several ways.
 TEST(ControlCodec, FlippedBytesAreRefusedOrMeanThemselves) {
   std::mt19937_64 random(2);

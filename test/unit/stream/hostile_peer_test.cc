@@ -1,5 +1,5 @@
-// A peer that breaks the protocol ends its own connection with an error; it never makes this end write outside a
-// posted buffer, complete a request early, or wait for ever.
+// A peer that breaks the protocol ends its own connection with an error, on every path; it never makes this end write
+// outside a posted buffer, complete a request early, or wait for ever.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -18,7 +18,8 @@ using fake::Pattern;
 // One real end, and a bare socket to say anything on.
 template <class StreamType>
 struct Victim {
-  Victim() {
+  // `recovers`: whether it may go on over another circuit when this one is lost.
+  explicit Victim(bool recovers = false) {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) std::abort();
     auto circuit = std::make_unique<circuit::Circuit>(transport::AdoptSocket(fds[0]), CircuitName{}, "A B", counters);
@@ -27,6 +28,7 @@ struct Victim {
     } else {
       stream = fake::MakeReceiver(std::move(circuit), fake::Options(), counters, fake::kEager);
     }
+    stream->set_recovers(recovers);
     peer = Fd(fds[1]);
   }
   void Say(const FrameHeader& h, std::span<const std::byte> payload = {}) {
@@ -61,9 +63,11 @@ TEST(HostilePeer, ASenderRefusesWhatNoReceiverMaySay) {
       {.type = FrameType::kClose, .extra = 1},
   };
   for (const FrameHeader& bad : kBad) {
-    Sender victim;
-    victim.Say(bad);
-    EXPECT_NE(victim.Error(), "") << static_cast<int>(bad.type) << " " << bad.message;
+    for (const bool recovers : {false, true}) {
+      Sender victim(recovers);
+      victim.Say(bad);
+      EXPECT_NE(victim.Error(), "") << static_cast<int>(bad.type) << " " << bad.message << " " << recovers;
+    }
   }
   Sender flood;
   for (uint64_t m = 0; m <= kMaxRequests; ++m) flood.Say({.type = FrameType::kCts, .message = m, .total = 8});
@@ -85,9 +89,11 @@ TEST(HostilePeer, AReceiverRefusesWhatNoSenderMaySay) {
       {{.type = FrameType::kData, .message = 0, .offset = 8, .length = 8, .total = 16}, 8},
   };
   for (const Case& bad : kBad) {
-    Receiver victim;
-    victim.Say(bad.header, std::span(payload).first(bad.payload));
-    EXPECT_NE(victim.Error(), "") << bad.header.message << " " << bad.header.offset;
+    for (const bool recovers : {false, true}) {
+      Receiver victim(recovers);
+      victim.Say(bad.header, std::span(payload).first(bad.payload));
+      EXPECT_NE(victim.Error(), "") << bad.header.message << " " << bad.header.offset << " " << recovers;
+    }
   }
   Receiver changed;
   changed.Say({.type = FrameType::kData, .message = 0, .length = 8, .total = 16}, std::span(payload).first(8));

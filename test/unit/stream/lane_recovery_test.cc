@@ -1,4 +1,5 @@
 // Connections whose circuits are carried by devices, by the socket, by other devices: one after the other.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
@@ -66,6 +67,7 @@ class Pair {
     return Post(*receiver, region, lanes_.empty() ? nullptr : lanes_.back().b.get());
   }
   const std::vector<std::byte>& received(size_t i) const { return in_[i].bytes; }
+  fake::FakeVerbs& verbs() { return lanes_.back().verbs; }
   void Attend() {
     auto nothing = [](const Attention&) {};
     sender->Attend(kNow, false, nothing);
@@ -156,6 +158,19 @@ TEST(LaneRecovery, WhatTheOldLaneHasBroughtCountsAtItsFence) {
   EXPECT_TRUE(pair.Finish(later));
   EXPECT_TRUE(pair.Finish(next));
   EXPECT_EQ(pair.received(1), fake::Pattern(1000, 2));
+}
+
+// Nothing may be placed twice, and by two: where the old device cannot be stopped there is no other circuit.
+TEST(LaneRecovery, WhereADeviceMayStillWriteTheConnectionEnds) {
+  Pair pair;
+  pair.Connect(true);
+  Request* receive = pair.Receive(1000);
+  pair.verbs().FailCall("destroy_qp", EBUSY);
+  pair.receiver->Fence();
+  uint64_t bytes = 0;
+  const auto progress = pair.receiver->Test(*receive, bytes);
+  ASSERT_FALSE(progress);
+  EXPECT_THAT(progress.error().what, testing::HasSubstr("may still write"));
 }
 
 // What waits in private memory for its receive belongs to no circuit.

@@ -3,9 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <thread>
@@ -274,6 +278,32 @@ TEST_F(RegistrationsTest, DeregisterAwaitsARegistrationThatIsUnderWay) {
   EXPECT_EQ(Registered(0) + Registered(1), 0u);
 }
 
+// Holds a thread wherever it happens to be, by a signal. The thread may be anywhere, so the handler only waits.
+class Hold {
+ public:
+  explicit Hold(std::thread& thread) {
+    held_ = false;
+    go_on_ = false;
+    std::signal(SIGUSR1, [](int) {
+      held_ = true;
+      while (!go_on_) sched_yield();
+      held_ = false;
+    });
+    pthread_kill(thread.native_handle(), SIGUSR1);
+    while (!held_) std::this_thread::yield();
+  }
+  ~Hold() {
+    go_on_ = true;
+    while (held_) std::this_thread::yield();
+  }
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+
+ private:
+  static inline std::atomic<bool> held_{false}, go_on_{false};
+};
+
+// Who reads them is held at any instruction while the devices change twice: then its first and its second side are one.
 TEST_F(RegistrationsTest, KeysAreThoseOfOneSetOfDevices) {
   auto registrations = Make({device_[0], device_[1]});
   std::vector<std::byte> bytes(kBytes);
@@ -290,10 +320,12 @@ TEST_F(RegistrationsTest, KeysAreThoseOfOneSetOfDevices) {
     }
   });
   for (size_t i = 0; i < 300; ++i) {
-    const size_t at = i % 2 == 0 ? 2 : 0;
-    ASSERT_TRUE(registrations->Prepare({device_[at], device_[at + 1]}));
-    registrations->Move();
-    registrations->DropFormer();
+    const Hold hold(poster);
+    for (const size_t at : {2, 0}) {
+      EXPECT_TRUE(registrations->Prepare({device_[at], device_[at + 1]}));
+      registrations->Move();
+      registrations->DropFormer();
+    }
   }
   end = true;
   poster.join();

@@ -33,6 +33,15 @@ TEST(ConnectMachine, AsksAgainAfterATransientRefusalWithGrowingPauses) {
   EXPECT_LT(asks, 40) << "it must not hammer the agent";
 }
 
+TEST(ConnectMachine, AFinalRefusalIsNotAskedAgain) {
+  ConnectMachine m(seconds(30));
+  m.Tick(kStart);
+  EXPECT_EQ(m.OnRefused(true, "B speaks another version", kStart), Action::kReportBroken);
+  EXPECT_EQ(m.state(), State::kBroken);
+  EXPECT_EQ(m.sentence(), "B speaks another version");
+  EXPECT_EQ(m.Tick(kStart + seconds(1)), Action::kNone);
+}
+
 TEST(ConnectMachine, EndsAtItsDeadlineWithTheLastSentence) {
   ConnectMachine m(seconds(3));
   m.Tick(kStart);
