@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
@@ -12,8 +13,7 @@
 namespace relay::lab {
 namespace {
 
-constexpr char kAgentName[] = "nccl-relay";      // as /proc/PID/comm shows an agent, whatever file it runs from
-constexpr std::chrono::seconds kHelperTime{60};  // a kernel in which many labs begin and end may be busy for long
+constexpr char kAgentName[] = "nccl-relay";  // as /proc/PID/comm shows an agent, whatever file it runs from
 
 bool LivesIn(const std::string& process, ino_t network_inode) {
   struct stat facts {};
@@ -98,25 +98,24 @@ FaultInjector::FaultInjector(const Plan& plan, const Network& network, std::func
   }
 }
 
-Status FaultInjector::RunBatch(size_t node, const std::vector<std::string>& program, const std::string& batch) const {
-  if (batch.empty()) return {};
-  Result<Helper> helper = Helper::Start(program, batch, [&] { return Enter(network_.nodes[node], "/"); });
-  RELAY_TRY(helper);
-  return helper->Wait(kHelperTime);
-}
-
-Status FaultInjector::Change(const LinkChange& change) const {
+Status FaultInjector::Change(const LinkChange& change, TimePoint deadline) const {
+  const auto run = [&](size_t node, const std::vector<std::string>& program, const std::string& batch) -> Status {
+    if (batch.empty()) return {};
+    Result<Helper> helper = Helper::Start(program, batch, [&] { return Enter(network_.nodes[node], "/"); });
+    RELAY_TRY(helper);
+    return helper->Wait(std::max(Duration::zero(), deadline - SystemClock().Now()));
+  };
   const size_t near = change.end.node, far = FarEnd(plan_.fabric, change.end).node;
-  RELAY_TRY(RunBatch(near, {network_.tc, "-batch", "-"}, TcCommands(plan_, change)));
+  RELAY_TRY(run(near, {network_.tc, "-batch", "-"}, TcCommands(plan_, change)));
   if (const std::string batch = NftCommands(plan_, change); !batch.empty()) {
     const Result<std::string> nft = FindProgram("nft", "nftables");
     RELAY_TRY(nft);
-    RELAY_TRY(RunBatch(far, {*nft, "-f", "-"}, batch));
+    RELAY_TRY(run(far, {*nft, "-f", "-"}, batch));
   }
-  return RunBatch(near, {network_.ip, "-batch", "-"}, IpCommands(plan_, change));
+  return run(near, {network_.ip, "-batch", "-"}, IpCommands(plan_, change));
 }
 
-Status FaultInjector::Apply(const Fault& fault) {
+Status FaultInjector::Apply(const Fault& fault, TimePoint deadline) {
   if (fault.kind == FaultKind::kStartAgent) return start_agent_(fault.node);
   if (!IsLinkFault(fault.kind)) {
     return SignalAll({network_.nodes[fault.node], AudienceOf(fault.kind)}, SignalOf(fault.kind));
@@ -124,7 +123,7 @@ Status FaultInjector::Apply(const Fault& fault) {
   for (const fabric::LinkEnd& end : fault.place.senders) {
     LinkState& state = states_[end.node][end.port];
     const LinkState after = After(plan_, fault, end, state);
-    RELAY_TRY(Change({end, state, after}));
+    RELAY_TRY(Change({end, state, after}, deadline));
     state = after;
   }
   return {};

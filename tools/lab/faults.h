@@ -3,6 +3,7 @@
 #include <functional>
 #include <vector>
 
+#include "base/clock.h"
 #include "lab/network.h"
 #include "lab/schedule.h"
 
@@ -13,12 +14,11 @@ class FaultInjector {
   // `start_agent` starts one in a node, by its index.
   FaultInjector(const Plan& plan, const Network& network, std::function<Status(size_t)> start_agent);
 
-  // Blocks for the few milliseconds that ip(8) and its like take, at most ten seconds each.
-  Status Apply(const Fault& fault);
+  // Blocks for the few milliseconds that ip(8) and its like take; whichever has not ended by the deadline is killed.
+  Status Apply(const Fault& fault, TimePoint deadline);
 
  private:
-  Status Change(const LinkChange& change) const;
-  Status RunBatch(size_t node, const std::vector<std::string>& program, const std::string& batch) const;
+  Status Change(const LinkChange& change, TimePoint deadline) const;
 
   const Plan& plan_;
   const Network& network_;

@@ -41,11 +41,14 @@ Status StartRanks(Supervisor& supervisor, const RunOptions& options, const Lab& 
 // What has come of each fault, in order.
 class FaultLog {
  public:
-  FaultLog(Supervisor& supervisor, FaultInjector& injector, const std::vector<Fault>& faults) : faults_(faults) {
+  // `timeout`: the run's. No fault holds the run's end up.
+  FaultLog(Supervisor& supervisor, FaultInjector& injector, const std::vector<Fault>& faults, Duration timeout)
+      : faults_(faults) {
+    const TimePoint deadline = SystemClock().Now() + timeout;
     for (const Fault& fault : faults) {
-      supervisor.After(fault.after, [this, &fault, &injector] {
+      supervisor.After(fault.after, [this, &fault, &injector, deadline] {
         ++came_;
-        const Status done = injector.Apply(fault);
+        const Status done = injector.Apply(fault, deadline);
         WriteOut(STDERR_FILENO, fmt::format("lab: {}{}\n", fault.text, done ? "" : " failed: " + done.error().what));
       });
     }
@@ -102,7 +105,7 @@ int Supervise(const RunOptions& options, const std::vector<Fault>& faults, const
     supervisor.Expect(*pid, "the agent of " + lab.plan.nodes[node].name);
     return {};
   });
-  const FaultLog log(supervisor, injector, faults);
+  const FaultLog log(supervisor, injector, faults, ToDuration(options.timeout));
   int status = supervisor.Run();
   log.SayWhatDidNotCome();
   if (const Status reported = ReportCounters(options, lab, *open); !reported) {
