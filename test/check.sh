@@ -6,6 +6,8 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 build=$1 whole=${2:-} bad=() table=()
 jobs=$(nproc)
+RELAY_TEST_SEED=${RELAY_TEST_SEED:-$(git rev-parse --short=12 HEAD 2>/dev/null || echo 0)}
+export RELAY_TEST_SEED
 python=/usr/bin/python3
 
 step() { # name, command...
@@ -25,11 +27,11 @@ compiled() { # preset, targets...
 units() { # build folder, arguments of ctest...
   ctest --test-dir "$1" -j $((3 * jobs)) --no-tests=error --output-on-failure "${@:2}"
 }
+# Ranks poll without ever sleeping: the kernel's own threads, for which interfaces that come and go wait, go before them.
 labs() { # arguments of pytest...
   nice -n 10 $python -m pytest -q "$@"
 }
-# Labs do not see each other, and wait for much of their time; what judges times runs alone, afterwards. Ranks poll without
-# ever sleeping: the kernel's own threads, for which interfaces that come and go wait, go before them.
+# Labs do not see each other, and wait for much of their time. What judges the machine's own load runs alone, afterwards.
 lab_tests() {
   local ignored=(--ignore=test/e2e/test_sanitized.py) good=0
   labs test/e2e "${ignored[@]}" "--build=$build" -n $((2 * jobs)) -m "not alone" --durations=15 $whole_option || good=1
@@ -46,7 +48,7 @@ gates=--gates whole_option='' conformance=''
 # Models enumerate on one thread.
 unthreaded='-*Model.*:Closing.*'
 if [ "$whole" = all ]; then
-  threaded+=(unit_transport unit_circuit unit_control unit_agent conformance)
+  threaded+=(unit_fabric unit_transport unit_circuit unit_control unit_agent unit_nccl unit_tools conformance)
   whole_option=--whole gates='' conformance=conformance unthreaded='*'
 else
   verbs+=(--short)
@@ -75,8 +77,7 @@ if [ "$whole" = all ]; then
   step images make --no-print-directory images
 fi
 
-seed=${RELAY_TEST_SEED:-$(git rev-parse --short=12 HEAD)}
-printf '%s\n' "" "${table[@]}" "in all       $SECONDS s; pairwise choices: RELAY_TEST_SEED=$seed" ""
+printf '%s\n' "" "${table[@]}" "in all       $SECONDS s; pairwise choices: RELAY_TEST_SEED=$RELAY_TEST_SEED" ""
 for name in ${bad[@]+"${bad[@]}"}; do echo "FAILED: $name"; done
 echo "$((${#table[@]} - ${#bad[@]})) passed, ${#bad[@]} failed"
 [ ${#bad[@]} = 0 ]

@@ -121,7 +121,7 @@ def first(bench):
 
 def recovery(bench):
     """How long a running job pauses when something breaks."""
-    for what, median, _, limit in recovery_bench.measure(bench.build, 2 if bench.quick else 20):
+    for what, median, _, limit in recovery_bench.measure(bench.build, 3 if bench.quick else 20):
         bench.gate(f"pause when {what}, median", f"{median:.3f} s", median <= limit, f"at most {limit} s")
 
 

@@ -22,7 +22,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "nccl: needs the real NCCL (test/nccl/fetch.sh)")
     config.addinivalue_line("markers", "long: only with --whole")
-    config.addinivalue_line("markers", "alone: judges times, so that nothing else may run beside it")
+    config.addinivalue_line("markers", "alone: judges how little the machine does, so that nothing else may run beside it")
     os.environ["RELAY_TEST_SEED"] = seed()  # the same for those who collect beside each other
 
 

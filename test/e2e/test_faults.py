@@ -11,10 +11,11 @@ TIMEOUT = 3      # of a connection: NCCL_RELAY_CONNECT_TIMEOUT
 HOP, RECOVER = 2, 3
 MARGIN = 8       # NCCL's own start and end on busy cores, in a kernel in which other labs begin and end
 MIB = 1 << 20
-TRAFFIC = "fault -b 1M --timeout 12"
+TRAFFIC = "fault -b 1M --timeout 30"  # longer than any error may take to come
 SMALL = "all_reduce -b 8 -e 8 -n 1 -w 0"
 KNOBS = {"NCCL_RELAY_CONNECT_TIMEOUT": str(TIMEOUT), "NCCL_RELAY_HOP_TIMEOUT": str(HOP),
          "NCCL_RELAY_RECOVER_TIMEOUT": str(RECOVER), "NCCL_RELAY_LINGER": "2"}
+LATE = {**KNOBS, "NCCL_RELAY_HOP_TIMEOUT": "30", "NCCL_RELAY_RECOVER_TIMEOUT": "30"}  # for what no deadline tells
 PATIENT = {**KNOBS, "NCCL_RELAY_CONNECT_TIMEOUT": "20"}  # where nothing but a busy machine keeps a connection waiting
 
 pytestmark = pytest.mark.nccl
@@ -25,7 +26,7 @@ def faulty(lab, command, options=(), env=None, prepare="true", grace=30):
     script = (f"{prepare}; start=$(date +%s%N); {lab.rank} {command}; status=$?; ms=$((($(date +%s%N) - start) / 1000000)); "
               "echo ended with status $status after $((ms / 1000)).$(printf %03d $((ms % 1000))) s; exit $status")
     return lab.run("chain:3", "sh", "-c", script, env={**KNOBS, **(env or {})}, deadline=90,
-                   options=["--timeout", "40", "--grace", str(grace), *options])
+                   options=["--timeout", "60", "--grace", str(grace), *options])
 
 
 def check_error(run, within, ranks="ABC"):
@@ -107,7 +108,7 @@ def test_no_agent_on_the_relay(lab):
 def test_an_agent_that_comes_late_is_waited_for(lab):
     run = faulty(lab, SMALL, options=["--ranks", "A,C", "--agents", "none", "--start-agent", "B@3s"],
                  env=PATIENT).ok()
-    assert run.seconds > 3, run.text()
+    assert "did not come" not in run.output, run.text()
     run.had_agents("ABC", 1)
 
 
@@ -186,14 +187,18 @@ def test_a_wrong_knob_is_named(lab, name, value, words):
 
 # During traffic ----------------------------------------------------------------------------------------------------
 
+def check_error_came(run, node, before):
+    """NCCL's own abort and the end of the process come afterwards, and take what a busy machine takes."""
+    told = re.search(rf"^{node}\| rank \d: fault: .* then error .* after ([\d.]+) s, abort", run.output, re.M)
+    assert told and float(told[1]) < before, run.text()
+
+
 def check_told(run, at, within, nodes="ABC"):
     """Every rank was told by NCCL in time, and said so: nccl_perf's `fault` ends with 0 if it was."""
     for node in nodes:
         ended = re.search(rf"^{node}\| ended with status (\d+) after ([\d.]+) s", run.output, re.M)
         assert ended and ended[1] == "0", f"{node} was not told\n{run.text()}"
-        # When the error came. NCCL's own abort and the end of the process come afterwards, and take what a busy machine takes.
-        told = re.search(rf"^{node}\| rank \d: fault: .* then error .* after ([\d.]+) s, abort", run.output, re.M)
-        assert told and float(told[1]) < at + within, run.text()
+        check_error_came(run, node, at + within)
     assert "via NET/Socket" not in run.output
     for interfaces in run.counters.values():
         assert interfaces["ctl"]["tx_bytes"] < MIB, run.counters
@@ -217,16 +222,16 @@ def test_a_cable_that_fails_is_told_to_every_rank(lab, link, kind):
 
 
 def test_a_killed_rank_is_told_to_the_others_at_once(lab):
-    run, at = midway(lambda at: faulty(lab, TRAFFIC, options=["--kill", f"C@{at}s"]), "AB")
+    run, at = midway(lambda at: faulty(lab, TRAFFIC, options=["--kill", f"C@{at}s"], env=LATE), "AB")
     check_told(run, at, MARGIN, "AB")  # its agent has died with it: it takes a second to be sure
     run.says("NCCL WARN NET/Relay", "connection with C", "the peer has ended")
 
 
 def test_a_neighbour_that_dies_with_its_agent_is_told_of_in_a_fabric_that_found_itself(lab):
     """Nobody is left to say that it is gone, and the fabric knows it no more: long before any deadline all the same."""
-    run, at = midway(lambda at: lab.run("chain:2", "sh", "-c", f"exec {lab.rank} {TRAFFIC}", deadline=90, options=[
+    run, at = midway(lambda at: lab.run("chain:2", "sh", "-c", f"exec {lab.rank} {TRAFFIC}", deadline=90, env=LATE, options=[
         "--discover", "--kill", f"B@{at}s", "--timeout", "60", "--grace", "40"]), "A")
-    assert run.seconds < at + 2 * MARGIN, run.text()
+    check_error_came(run, "A", at + MARGIN)
     warning(run, "connection with B", "the peer has ended")
 
 

@@ -38,8 +38,10 @@ def test_a_killed_relay_without_a_report(lab):
             break
     else:
         raise AssertionError(f"20 s were not enough to set up\n{run.text()}")
+    assert run.status != 124, run.text()
     for node in "AC":
         assert re.search(rf"^{node}\|.* connection with [AC] goes on over", run.output[killed:], re.M), run.text()
+        assert re.search(rf"^{node}\|.*fault: no error in", run.output, re.M), run.text()
 
 
 @pytest.mark.nccl

@@ -82,16 +82,21 @@ void Print(Job& job, const std::vector<End>& ends) {
   fflush(stdout);
 }
 
+// Whoever aborts first is the absence of another for those that still wait.
+void AllHaveWaited(Job& job) { job.rendezvous().Barrier(); }
+
 // The others wait for rank ROOT in NCCL's bootstrap.
 void AbortWithoutInit(Job& job) {
   const Options& options = job.options();
   const ncclUniqueId id = job.NewId();
-  if (job.environment().rank == options.root) return;
   Session session(job);
-  session.BeginInit(id);
-  ncclResult_t state = session.Settle(duration<double>(std::max(kAwayAtLeast, options.hold)));
-  if (state != ncclInProgress) Fail("without rank %d, init came to %s", options.root, ncclGetErrorString(state));
-  session.Abort();
+  if (job.environment().rank != options.root) {
+    session.BeginInit(id);
+    ncclResult_t state = session.Settle(duration<double>(std::max(kAwayAtLeast, options.hold)));
+    if (state != ncclInProgress) Fail("without rank %d, init came to %s", options.root, ncclGetErrorString(state));
+  }
+  AllHaveWaited(job);
+  if (session.comm()) session.Abort();
 }
 
 // The others wait for rank ROOT in a collective: where connections are made when they are first wanted, in the plugin's
@@ -114,10 +119,12 @@ void AbortWithoutCollective(Job& job) {
     printf("# absent: rank %d aborts %s\n", session.rank(),
            launched ? "while its kernel waits" : "while it waits for connections");
     fflush(stdout);
+    AllHaveWaited(job);
+    session.Abort();  // before its buffers are gone
+  } else {
+    AllHaveWaited(job);
     session.Abort();
   }
-  job.rendezvous().Barrier();
-  if (session.comm()) session.Abort();
 }
 
 // Those that wait for rank ROOT in a collective give up on it, and go on with the communicator of those that are left.

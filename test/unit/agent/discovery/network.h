@@ -17,6 +17,7 @@
 
 #include "agent/discovery/discovery.h"
 #include "base/log.h"
+#include "fake/judged.h"
 
 namespace relay::agent {
 
@@ -36,7 +37,7 @@ inline void InOwnNetwork(const std::function<void()>& body) {
   int status = 0;
   waitpid(child, &status, 0);
   if (WIFEXITED(status) && WEXITSTATUS(status) == kMayNot) {
-    ASSERT_EQ(getenv("CI"), nullptr) << "a change may not land untried: no network namespace can be made here";
+    ASSERT_FALSE(fake::Judged()) << "a change may not land untried: no network namespace can be made here";
     GTEST_SKIP() << "no network namespace with a veth pair can be made here";
   }
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "in its own network, see above; status " << status;
