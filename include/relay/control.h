@@ -20,7 +20,7 @@
 
 namespace relay::control {
 
-// 4 is left out: what a build of 3 says cannot be read, and one number less would count as one version apart.
+// Versions that are one number apart can read each other; a change that breaks that skips a number.
 inline constexpr uint16_t kControlVersion = 5;
 // What this program speaks is an object of its own, so that a test can link another.
 extern const uint16_t kVersion;

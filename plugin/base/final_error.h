@@ -13,7 +13,7 @@ class FinalError {
   void Set(Error error) {
     if (!error_) error_ = std::move(error);
   }
-  // There must be one.
+  // An error must have been set.
   tl::unexpected<Error> Give() {
     Error out = *error_;
     error_->told = true;

@@ -21,7 +21,7 @@ class PresentCircuit {
   Left Drop();
 
   explicit operator bool() const { return circuit_ != nullptr; }
-  // There must be one.
+  // A circuit must have been taken.
   circuit::Circuit& circuit() { return *circuit_; }
   Carrier& carrier() { return *carrier_; }
   uint32_t epoch() const { return circuit_->name().epoch; }

@@ -36,7 +36,7 @@ class HelloGate {
   std::string Contested(TimePoint now) const;
   // "hellos of ab come back on cd", for each pair of own ports that hear each other now.
   std::vector<std::string> OwnHeard(TimePoint now) const;
-  // Whether this node has a key, as its own proofs show.
+  // Whether this node has no key, as its own proofs show.
   bool open() const;
 
   // At most one line of a kind in ten seconds; how many were left out is said with the next.

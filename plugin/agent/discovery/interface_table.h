@@ -28,7 +28,7 @@ class InterfaceTable {
   // From outside of rtnetlink, kept until the interface goes.
   void SetHardware(int index, uint32_t speed_mbit, bool wireless);
 
-  // They are sorted by name.
+  // Every interface there is, sorted by name.
   std::vector<Interface> Interfaces() const;
   std::string NameOf(int index) const;
 

@@ -39,7 +39,7 @@ class InterfaceWatch {
   InterfaceWatch(const InterfaceWatch&) = delete;
   InterfaceWatch& operator=(const InterfaceWatch&) = delete;
 
-  // They are sorted by name.
+  // Every interface there is, sorted by name.
   const std::vector<Interface>& interfaces() const;
 
  private:

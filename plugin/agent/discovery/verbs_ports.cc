@@ -43,7 +43,7 @@ std::string WordOf(const std::string& file) {
   return colon == std::string::npos ? line : line.substr(colon + 2);
 }
 
-// They are sorted by name.
+// The names in the folder, sorted.
 std::vector<std::string> Entries(const std::string& folder) {
   std::vector<std::string> out;
   DIR* const opened = opendir(folder.c_str());

@@ -45,7 +45,7 @@ class LiveFabric {
   LiveFabric& operator=(const LiveFabric&) = delete;
 
   SessionTable& sessions() { return *sessions_; }
-  // The agent listens at these.
+  // Where the agent listens: at every address of its ports.
   std::vector<Acceptor::Door> Doors() const;
   // Addresses for handles, with the agent's port.
   std::vector<SocketAddress> Reachable() const { return discovery_->Reachable(); }

@@ -5,7 +5,7 @@
 namespace relay::agent {
 namespace {
 
-// It has no device where the link does not end at one here.
+// The port has no device where the link does not end at one here.
 control::ParallelPort ParallelPortOf(const LocalNode& node, size_t link) {
   control::ParallelPort out;
   const auto ends = EndsFrom(node, link);

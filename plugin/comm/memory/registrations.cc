@@ -110,7 +110,7 @@ void Registrations::Clear() {
   gone.swap(regions_);
 }
 
-// It reads until one turn is seen before and after.
+// The keys are read again until one turn is seen before and after.
 transport::StripeKeys Registrations::KeysOf(const void* region) const {
   transport::StripeKeys out{};
   if (region == nullptr) return out;

@@ -63,7 +63,7 @@ class QueuePair {
   // How a queue pair ends before its object does, so that what it has done by then is known (transport/rdma/fence.h).
   // Nothing but these, trouble() and the destructor is called from the first on.
   //
-  // Goes to the error state: what is outstanding comes back as failed.
+  // The queue pair goes to the error state: what is outstanding comes back as failed.
   void Stop();
   // What was done well, in order, and was not polled yet; how many of `out` were filled. What failed is passed over,
   // and so is every receive after one that failed.
