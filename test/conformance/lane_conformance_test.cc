@@ -55,7 +55,7 @@ class Buffer {
     if (memory) memory_ = std::move(*memory);
   }
   std::byte* data() { return bytes_.data() + kAround; }
-  LaneBuffer Of(size_t size) { return {data(), size, {memory_->local_key(), memory_->remote_key()}}; }
+  LaneBuffer Of(size_t size) { return {data(), size, {{{memory_->local_key(), memory_->remote_key()}}}}; }
   void Fill(uint64_t seed) {
     for (size_t i = 0; i < size_; ++i) data()[i] = static_cast<std::byte>((seed * 131 + i) * 2654435761U >> 24);
   }

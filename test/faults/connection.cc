@@ -93,7 +93,7 @@ void Connection::Post(End& end, size_t bytes, const void* region) {
     posted.data[i] = &end == &sender && i < bytes ? PatternAt(end.posted.size(), i) : kUntouched;
   }
   const transport::MemoryKeys keys{end.registration->local_key(), end.registration->remote_key()};
-  auto request = end.stream->Post({posted.data, bytes, region, keys}, false);
+  auto request = end.stream->Post({posted.data, bytes, region, {{keys}}}, false);
   if (request) posted.request = *request;
   if (!request) {
     posted.error = request.error().what;

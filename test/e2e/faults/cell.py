@@ -195,9 +195,12 @@ class Cell:
         begins = moment
         if self.workload == "idle" and self.expected == "error":
             begins = max(t for node in self.survivors for t, phase in run.phases(node) if phase == "traffic")
-        longest = max(t for t, _ in errors.values()) - begins
+        last, text = max(errors.values())
+        longest = last - begins
         self.note = f"{self.expected} {longest:.1f}"
         within = matrix.deadline(self.workload, self.fault, self.expected) + BUSY
+        if not text.startswith("failed: "):  # another rank told of it, after it had closed its connections
+            within += matrix.knobs(self.fault)["LINGER"]
         if longest > within:
             return f"the last error came after {longest:.1f} s, and {within} s were allowed"
         running = self.workload in ("all_reduce", "alltoall", "sendrecv")

@@ -101,7 +101,8 @@ RELAYED = ("relay-kill", "relay-stop", "restart", "drain")
 # Seconds. Those of messages are short, so that cells are; a peer that is stopped or late is so for longer than these.
 KNOBS = {"CONNECT": 6, "RECOVER": 3, "HOP": 1, "LINGER": 2}
 LATE_KNOBS = {"CONNECT": 3, "RECOVER": 2, "HOP": 1, "LINGER": 2}
-FLAP_KNOBS = {"CONNECT": 12, "RECOVER": 12, "HOP": 1, "LINGER": 2}  # a busy machine flaps slowly
+# A busy machine flaps slowly, and whoever is done first waits for the others as long as they may take to recover.
+FLAP_KNOBS = {"CONNECT": 12, "RECOVER": 12, "HOP": 1, "LINGER": 12}
 STOPPED, LATE, PAUSED = 4, 7, 2
 FLAPS, DOWN, UP = 10, 0.06, 0.06
 

@@ -59,11 +59,11 @@ class Pair {
     ++epoch_;
   }
   Request* Send(std::vector<std::byte> bytes) {
-    Region& region = out_.emplace_back(std::move(bytes), nullptr, nullptr);
+    Region& region = out_.emplace_back(Region{std::move(bytes), nullptr, nullptr});
     return Post(*sender, region, lanes_.empty() ? nullptr : lanes_.back().a.get());
   }
   Request* Receive(size_t size) {
-    Region& region = in_.emplace_back(std::vector<std::byte>(size), nullptr, nullptr);
+    Region& region = in_.emplace_back(Region{std::vector<std::byte>(size), nullptr, nullptr});
     return Post(*receiver, region, lanes_.empty() ? nullptr : lanes_.back().b.get());
   }
   const std::vector<std::byte>& received(size_t i) const { return in_[i].bytes; }

@@ -40,7 +40,8 @@ struct Gpu {
 };
 
 void Deliver(fake::DirectLanes& lanes, fake::Registered& from, Gpu& to) {
-  ASSERT_TRUE(*lanes.receiver->Announce({static_cast<std::byte*>(to.address), kBytes, {0, to.memory->remote_key()}}));
+  ASSERT_TRUE(
+      *lanes.receiver->Announce({static_cast<std::byte*>(to.address), kBytes, {{{0, to.memory->remote_key()}}}}));
   ASSERT_TRUE(lanes.receiver->Ring());
   ASSERT_TRUE(*lanes.sender->CapacityOf(0));
   ASSERT_TRUE(*lanes.sender->Start(from.buffer(kBytes)));
