@@ -174,7 +174,8 @@ def prepare(mutants):
     for program in sorted({p for p, _ in programs}):
         tests = sorted({t for p, t in programs if p == program})
         whole = "*" if "*" in tests else ":".join(tests)
-        broken += failures(program, whole)
+        if failures(program, whole):  # tests that wait for clocks have a second chance on a busy machine
+            broken += failures(program, whole)
         status, output = run([BUILD / "test" / program, "--gtest_list_tests"])
         suites, names = "", []
         for line in output.splitlines():

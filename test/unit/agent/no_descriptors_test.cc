@@ -1,5 +1,6 @@
 // Agents that run out of descriptors, and go on when there are some again.
 #include <cstring>
+#include <ctime>
 
 #include "base/log.h"
 #include "fake/no_descriptors.h"
@@ -44,6 +45,13 @@ void NoteRefusedCalls(LogLevel, const char*, int, const char* text) {
   if (call || std::strstr(text, "a client of the control socket waits") != nullptr) g_refused_calls.Add();
 }
 
+// What all threads of this process have computed.
+Duration ProcessTime() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
 // Until neither the socket nor what is behind it takes another byte.
 void FillUp(int fd) {
   const std::string piece(1 << 16, 'x');
@@ -71,9 +79,11 @@ TEST_F(AgentsWithoutDescriptors, ANeighboursCallWaitsAndTheAgentDoesNotSpin) {
   g_refused_calls.Clear();
   {
     fake::NoDescriptors none;
+    const Duration before = ProcessTime();
     ASSERT_EQ(connect(call.get(), there.get(), there.size()), 0);
     ASSERT_TRUE(g_refused_calls.AwaitCount(3)) << "it does not try again";
     EXPECT_GT(g_refused_calls.Span(), std::chrono::milliseconds(100)) << "it tries again at once, for nothing";
+    EXPECT_LT(ProcessTime() - before, g_refused_calls.Span() / 4) << "it is woken without end";
   }
   EXPECT_TRUE(HalfOpenBecomes("B", 1));
   auto circuit = Open(*from, *to, To(chain, 1, RandomValue<Token>()));
@@ -123,9 +133,11 @@ TEST_F(AgentsWithoutDescriptors, AClientWaitsAndTheAgentDoesNotSpin) {
   g_refused_calls.Clear();
   {
     fake::NoDescriptors none;
+    const Duration before = ProcessTime();
     ASSERT_EQ(connect(client.get(), address->get(), address->size), 0);
     ASSERT_TRUE(g_refused_calls.AwaitCount(3)) << "it does not try again";
     EXPECT_GT(g_refused_calls.Span(), std::chrono::milliseconds(100)) << "it tries again at once, for nothing";
+    EXPECT_LT(ProcessTime() - before, g_refused_calls.Span() / 4) << "it is woken without end";
   }
   ASSERT_TRUE(control::SendPacket(client.get(), control::Encode({1, control::Hello{1, "late"}})));
   ASSERT_TRUE(WaitFor(client.get(), POLLIN));
