@@ -32,6 +32,16 @@ TEST_F(GuardTest, ErrorsBecomeTheCodeThatNcclActsUpon) {
   EXPECT_EQ(g_last, "NET/Relay test: why");
 }
 
+TEST_F(GuardTest, AnErrorThatWasToldIsNotToldAgain) {
+  const ncclResult_t result = Guard("test", []() -> Status {
+    Error error{ErrorCode::kRemote, 0, "why"};
+    error.told = true;
+    return tl::unexpected<Error>(std::move(error));
+  });
+  EXPECT_EQ(result, ncclRemoteError);
+  EXPECT_EQ(g_last, "");
+}
+
 TEST_F(GuardTest, NoExceptionReachesTheCProgram) {
   EXPECT_EQ(Guard("test", []() -> Status { throw std::bad_alloc(); }), ncclInternalError);
   EXPECT_EQ(g_last, std::string("NET/Relay test: ") + std::bad_alloc().what());
