@@ -49,6 +49,18 @@ check "the deadline names who was running" "lab: the deadline of 0.3 s passed; s
 lab run nowhere:3 -- true 2>/dev/null
 check "the lab's own failure is status 125" 125 $?
 
+# An ip(8) that hangs once the ranks run.
+mkdir "$scratch/slow"
+printf '#!/bin/sh\n[ ! -e %s/hang ] || exec sleep 50\nexec %s "$@"\n' "$scratch" "$(PATH=$PATH:/usr/sbin:/sbin command -v ip)" >"$scratch/slow/ip"
+chmod +x "$scratch/slow/ip"
+began=$SECONDS
+PATH=$scratch/slow:$PATH lab run chain:2 --agents none --cut A-B@300ms --timeout 2 --grace 1 -- \
+  sh -c "touch $scratch/hang; sleep 50" 2>"$scratch/err"
+check "a fault that hangs does not hold up the deadline" 124 $?
+check "it is over in time" yes "$([[ $((SECONDS - began)) -lt 15 ]] && echo yes)"
+check "a fault that hangs is told" yes "$(grep -q 'cut A-B@300ms failed: .*did not end in time' "$scratch/err" && echo yes)"
+rm "$scratch/hang"
+
 forwarded() { sed -n "s/.*\"$2\": {\"ip_forwarded\": \([0-9]*\).*/\1/p" "$1"; }
 lab run chain:3 --control routes --counters-json "$scratch/routes" -- bash -c '[ $RANK = 0 ] || exit 0; echo x >/dev/udp/10.99.0.3/9'
 check "routes are forwarded along the fabric" yes "$([[ $(forwarded "$scratch/routes" B) -ge 1 ]] && echo yes)"

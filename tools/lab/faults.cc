@@ -14,6 +14,8 @@ namespace relay::lab {
 namespace {
 
 constexpr char kAgentName[] = "nccl-relay";  // as /proc/PID/comm shows an agent, whatever file it runs from
+// Ranks' output, signals and --grace wait meanwhile. A kernel in which many labs begin and end is busy for seconds.
+constexpr std::chrono::seconds kHelperTime{30};
 
 bool LivesIn(const std::string& process, ino_t network_inode) {
   struct stat facts {};
@@ -103,7 +105,8 @@ Status FaultInjector::Change(const LinkChange& change, TimePoint deadline) const
     if (batch.empty()) return {};
     Result<Helper> helper = Helper::Start(program, batch, [&] { return Enter(network_.nodes[node], "/"); });
     RELAY_TRY(helper);
-    return helper->Wait(std::max(Duration::zero(), deadline - SystemClock().Now()));
+    const Duration left = deadline - SystemClock().Now();
+    return helper->Wait(std::clamp<Duration>(left, Duration::zero(), kHelperTime));
   };
   const size_t near = change.end.node, far = FarEnd(plan_.fabric, change.end).node;
   RELAY_TRY(run(near, {network_.tc, "-batch", "-"}, TcCommands(plan_, change)));

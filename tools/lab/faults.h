@@ -14,7 +14,8 @@ class FaultInjector {
   // `start_agent` starts one in a node, by its index.
   FaultInjector(const Plan& plan, const Network& network, std::function<Status(size_t)> start_agent);
 
-  // Blocks for the few milliseconds that ip(8) and its like take; whichever has not ended by the deadline is killed.
+  // Blocks for the few milliseconds that ip(8) and its like take; whichever has not ended by the
+  // deadline, or in half a minute, is killed.
   Status Apply(const Fault& fault, TimePoint deadline);
 
  private:
