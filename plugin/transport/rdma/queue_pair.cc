@@ -146,9 +146,8 @@ size_t QueuePair::Drain(std::span<Completion> out) {
     if (batch_->empty() && (!batch_->Read(*verbs_, CompletionBatch::kMost) || batch_->empty())) break;
     ++counts_.completions;
     const ibv_wc& wc = batch_->Next();
-    const bool receive = ReceiveQueue::IsOf(wc);
-    if (receive) receives_->NoteBack(wc);
-    if (wc.status != IBV_WC_SUCCESS || (receive && receives_->any_failed())) continue;
+    if (ReceiveQueue::IsOf(wc)) receives_->NoteBack(wc);
+    if (wc.status != IBV_WC_SUCCESS) continue;
     if (auto completion = TakeGood(wc)) out[filled++] = *completion;
   }
   return filled;

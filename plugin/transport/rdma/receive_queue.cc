@@ -34,7 +34,6 @@ bool ReceiveQueue::Queue(std::span<const Piece> pieces, uint64_t id) {
 void ReceiveQueue::NoteBack(const ibv_wc& completion) {
   const uint64_t number = completion.wr_id & ~kReceiveBit;
   if (number < ring_.rung()) back_ = std::max(back_, number + 1);
-  failed_ = failed_ || completion.status != IBV_WC_SUCCESS;
 }
 
 std::optional<Completion> ReceiveQueue::Take(const ibv_wc& completion) {

@@ -22,14 +22,13 @@ class ReceiveQueue {
   bool Queue(std::span<const Piece> pieces, uint64_t id);
   ibv_recv_wr* chain() { return ring_.chained() ? &requests_[ring_.PlaceOf(ring_.rung())] : nullptr; }
   uint64_t OnRung() { return ring_.OnRung(); }
+  // Nothing: it is not due. Receives are done in order, so after one that failed none is.
   std::optional<Completion> Take(const ibv_wc& completion);
 
   // One has come back, well or not: the number in its completion is true either way.
   void NoteBack(const ibv_wc& completion);
   // Every one that was posted has come back.
   bool all_back() const { return back_ == ring_.rung(); }
-  // One has come back that failed: what came later is out of order.
-  bool any_failed() const { return failed_; }
 
  private:
   static constexpr uint64_t kReceiveBit = uint64_t{1} << 63;  // of a work request's number
@@ -40,7 +39,6 @@ class ReceiveQueue {
   std::vector<ibv_sge> pieces_;
   std::vector<uint64_t> ids_;
   uint64_t back_ = 0;
-  bool failed_ = false;
 };
 
 }  // namespace relay::transport::rdma

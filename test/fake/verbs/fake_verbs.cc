@@ -213,6 +213,11 @@ void FakeVerbs::Unplug(const std::string& device) {
   state_->devices.at(device)->unplugged = true;
 }
 
+void FakeVerbs::SetOnPoll(OnPoll on_poll) {
+  Lock lock(state_->mutex);
+  state_->on_poll = std::move(on_poll);
+}
+
 void FakeVerbs::FailCall(const std::string& name, int error, uint64_t nth, uint64_t times) {
   Lock lock(state_->mutex);
   const uint64_t from = state_->calls[name] + nth;

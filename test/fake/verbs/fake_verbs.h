@@ -21,6 +21,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -97,6 +98,10 @@ class FakeVerbs {
   void HoldWritesToGpu();
 
   // --- Faults.
+  // What every completion queue hands out goes through this first: the first `count` of `room`. As many as it returns
+  // are handed out: a device may tell late, or wrongly. It calls nothing of this object.
+  using OnPoll = std::function<int(std::span<ibv_wc> room, int count)>;
+  void SetOnPoll(OnPoll on_poll);
   // The next send (or the receive that the next arrival fills) of this queue pair fails with this status, and the queue
   // pair with it, as if the device had found it so: nothing is moved.
   void FailNext(uint32_t queue_pair, ibv_wc_status status, bool receive = false);

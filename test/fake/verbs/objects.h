@@ -163,6 +163,8 @@ struct FakeVerbs::State {
   bool records = false;
   std::vector<Move> moves;
 
+  OnPoll on_poll;
+
   // Faults of calls.
   struct CallFault {
     uint64_t from, to;  // by the count of that name

@@ -107,7 +107,7 @@ int PollQueue(ibv_cq* which, int most, ibv_wc* out) {
     (entry.send ? entry.pair->sends_free : entry.pair->receives_free) = entry.number + 1;
     queue->entries.pop_front();
   }
-  return count;
+  return queue->state->on_poll ? queue->state->on_poll({out, static_cast<size_t>(most)}, count) : count;
 }
 
 int ArmQueue(ibv_cq* which, int solicited_only) {

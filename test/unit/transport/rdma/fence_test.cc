@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "fake/striped_pair.h"
 #include "transport/rdma/relayed_recv_lane.h"
@@ -123,6 +125,37 @@ TEST(Fence, WhatWasReadWithABadCompletionIsNotLost) {
   EXPECT_EQ(AllWhole(*lanes.receiver), std::vector<uint64_t>{9});
 }
 
+TEST(Fence, WhatTheDeviceTellsLateCounts) {
+  OneLink lanes(2);
+  lanes.Send(0, 100);
+  std::vector<ibv_wc> late;
+  int looks = 0;
+  lanes.verbs.SetOnPoll([&](std::span<ibv_wc> room, int count) {
+    late.insert(late.end(), room.begin(), room.begin() + count);
+    if (++looks <= 5) return 0;
+    const auto told = std::min(late.size(), room.size());
+    std::copy_n(late.begin(), told, room.begin());
+    late.erase(late.begin(), late.begin() + static_cast<long>(told));
+    return static_cast<int>(told);
+  });
+  ASSERT_TRUE(lanes.receiver->Fence());
+  EXPECT_EQ(AllWhole(*lanes.receiver), std::vector<uint64_t>{100});
+}
+
+// Receives are done in order: whatever came behind one that failed was placed, and cannot be told of.
+TEST(Fence, WhatComesBehindAReceiveThatFailedDoesNotCount) {
+  OneLink lanes(2);
+  lanes.Send(0, 100);
+  lanes.Send(1, 200);
+  bool first = true;
+  lanes.verbs.SetOnPoll([&first](std::span<ibv_wc> room, int count) {
+    if (count > 0 && std::exchange(first, false)) room[0].status = IBV_WC_LOC_PROT_ERR;
+    return count;
+  });
+  ASSERT_TRUE(lanes.receiver->Fence());
+  EXPECT_EQ(AllWhole(*lanes.receiver), std::vector<uint64_t>());
+}
+
 TEST(Fence, AMessageOfWhichAPartIsMissingIsNotWhole) {
   for (const char* slow : {"a0", "a1"}) {
     StripedLanes lanes(2);
@@ -153,6 +186,19 @@ TEST(Fence, AMessageBehindOneThatIsNotWholeIsNotWholeEither) {
 }
 
 // --- Ends in bounded time
+
+// Its own deadline is for a device that does neither. The least of some times, for this machine's moods.
+TEST(Fence, ADeviceThatFlushesOrIsKnownToBeDeadIsNotWaitedFor) {
+  for (const bool dead : {false, true}) {
+    Duration least = std::chrono::hours(1);
+    for (int i = 0; i < 5; ++i) {
+      OneLink lanes(2);
+      if (dead) lanes.verbs.RaisePortEvent({"b"}, IBV_EVENT_DEVICE_FATAL);
+      least = std::min(least, TimeOf([&] { EXPECT_TRUE(lanes.receiver->Fence()); }));
+    }
+    EXPECT_LT(least, std::chrono::milliseconds(300)) << dead;
+  }
+}
 
 TEST(Fence, ADeadDeviceHasAnEndToo) {
   for (const char* death : {"fatal", "unplugged", "silent queue", "unreadable queue"}) {

@@ -75,6 +75,19 @@ TEST(RdmaWork, AWriteWithAnImmediateTakesAReceiveAndTellsItsSize) {
   EXPECT_TRUE(line.Same(300));
 }
 
+TEST(RdmaWork, ReceivesThatAreToldOutOfOrderAreAnError) {
+  Line line;
+  for (const uint64_t id : {1, 2}) line.b.pair->Receive({}, id);
+  ASSERT_TRUE(line.b.pair->Ring());
+  for (const uint64_t id : {1, 2}) line.Write(8, id, {.immediate = 5});
+  ASSERT_TRUE(line.a.pair->Ring());
+  line.fake.SetOnPoll([](std::span<ibv_wc> room, int count) {
+    std::reverse(room.begin(), room.begin() + count);
+    return count;
+  });
+  EXPECT_THAT(PollError(*line.b.pair).what, HasSubstr("out of order"));
+}
+
 TEST(RdmaWork, AReadFetches) {
   Line line;
   line.far.bytes[77] = std::byte{0x5a};
