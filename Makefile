@@ -62,7 +62,7 @@ tidy: test-deps             ## file by file, as build/debug does it
 format:
 	@git ls-files '*.cc' '*.h' | grep -v '^include/relay/' | xargs clang-format -i
 
-asan tsan clang: nccl       ## the unit and conformance tests under a sanitizer, or another compiler
+asan tsan clang: nccl       ## what ctest has, under a sanitizer or by another compiler
 	@cmake --preset $@ --log-level=WARNING && cmake --build build/$@ -j $(JOBS)
 	@ctest --test-dir build/$@ --no-tests=error --output-on-failure -j $(JOBS)
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <vector>
 
 #include "perf/flight.h"
@@ -105,12 +106,13 @@ void AbortWithoutCollective(Job& job) {
   const Options& options = job.options();
   Session session(job);
   session.Init(job.NewId(), {.blocking = false});
+  std::optional<Exercise> exercise;  // its buffers outlive the abort
   if (session.rank() != options.root) {
     constexpr size_t kCount = 1 << 16;
-    Exercise exercise(session, *FindCollective("all_reduce"), 0, kCount);
+    exercise.emplace(session, *FindCollective("all_reduce"), 0, kCount);
     const duration<double> patience(std::max(kAwayAtLeast, options.hold));
     ncclResult_t state = job.Call("ncclAllReduce that does not block",
-                                  [&] { return exercise.Launch(kCount, exercise.ModeFor(kCount, false)); });
+                                  [&] { return exercise->Launch(kCount, exercise->ModeFor(kCount, false)); });
     if (state == ncclInProgress) state = session.Settle(patience);
     const bool launched = state == ncclSuccess;
     if (launched && session.TryFinish(patience, state)) Fail("all-reduce without rank %d came to an end", options.root);
@@ -119,12 +121,9 @@ void AbortWithoutCollective(Job& job) {
     printf("# absent: rank %d aborts %s\n", session.rank(),
            launched ? "while its kernel waits" : "while it waits for connections");
     fflush(stdout);
-    AllHaveWaited(job);
-    session.Abort();  // before its buffers are gone
-  } else {
-    AllHaveWaited(job);
-    session.Abort();
   }
+  AllHaveWaited(job);
+  session.Abort();
 }
 
 // Those that wait for rank ROOT in a collective give up on it, and go on with the communicator of those that are left.
