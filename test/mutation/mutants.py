@@ -233,7 +233,7 @@ RELAY = [
     Mutant("one process may have every watch", "plugin/agent/setup/circuit_watch.cc",
            "if (count != of_client_.end() && count->second >= kMostOfOne) return false;", "", "unit_agent:Recovery.*"),
     Mutant("one neighbour may have all the room", "plugin/agent/common/budget.h",
-           "if (used_ + count + left > limit_) return std::nullopt;", "", "unit_agent:*"),
+           "if (used_ + count + left > limit_) return std::nullopt;", "", "unit_agent:BudgetLease.*"),
     Mutant("an agent without descriptors spins", "plugin/agent/node/acceptor.cc",
            "for (const auto& [key, listener] : listeners_) loop_.Rearm(listener.fd(), 0);\n  paused_ =",
            "paused_ =", "unit_agent:AgentsWithoutDescriptors.*"),

@@ -18,5 +18,13 @@ TEST(BudgetLease, GivesBackWhatItTook) {
   EXPECT_EQ(budget.used(), 0u);
 }
 
+TEST(BudgetLease, LeavesWhatIsForOthers) {
+  Budget budget(10);
+  const auto most = budget.TakeLeaving(7, 3);
+  ASSERT_TRUE(most);
+  EXPECT_FALSE(budget.TakeLeaving(1, 3)) << "there is room, but not for this";
+  EXPECT_TRUE(budget.Take(3));
+}
+
 }  // namespace
 }  // namespace relay::agent::budget
