@@ -225,30 +225,31 @@ void Outgoing::OnDialled(HopDialer::Outcome outcome) {
   Finish(tl::unexpected(std::move(refused)));
 }
 
-// Where a link or a relay of the path does not serve, the next-best path may: one that shares no link with those tried.
+// The next-best path, which shares no link with those tried. Whoever wanted a better one is not served by it.
+std::optional<fabric::Path> Outgoing::Alternative() {
+  if (connect_.purpose == control::Purpose::kOpenBetter) return std::nullopt;
+  const auto to = fabric::FindNode(parts_.node.fabric, connect_.node);
+  auto path = to ? NextPath(*to) : Result<fabric::Path>(Fail(ErrorCode::kNoPath, ""));
+  return path ? std::optional(std::move(*path)) : std::nullopt;
+}
+
+// Where a link or a relay of the path does not serve, another path may.
 bool Outgoing::DialAnother(const RefusedMessage& refused) {
   const bool of_the_way = refused.code == RefusedCode::kLinkDown || refused.code == RefusedCode::kNoAgent ||
                           refused.code == RefusedCode::kNoListener || refused.code == RefusedCode::kLimit ||
                           refused.code == RefusedCode::kDraining || refused.code == RefusedCode::kTimeout;
-  // Something that is worse than what there is already helps nobody.
-  if (!of_the_way || connect_.purpose == control::Purpose::kOpenBetter) return false;
-  const LocalNode& node = parts_.node;
-  const auto to = fabric::FindNode(node.fabric, connect_.node);
-  if (!to || !NextPath(*to)) return false;
+  if (!of_the_way || !Alternative()) return false;
   // Later: the dialler that reports is still at work.
   timer_ = parts_.loop.After(Duration::zero(), [this, refused] { DialNextBest(refused); });
   return true;
 }
 
 void Outgoing::DialNextBest(const RefusedMessage& refused) {
-  const LocalNode& node = parts_.node;
   dialer_.reset();
-  const auto to = fabric::FindNode(node.fabric, connect_.node);
-  const bool may = to && connect_.purpose != control::Purpose::kOpenBetter;
-  const auto path = may ? NextPath(*to) : Result<fabric::Path>(Fail(ErrorCode::kNoPath, ""));
+  const auto path = Alternative();
   if (!path) return Finish(tl::unexpected(refused));
   detour_ = "path " + path_ + " does not serve: " + refused.sentence;
-  RELAY_INFO("%s; the next one is tried: %s", detour_.c_str(), fabric::PathText(node.fabric, *path).c_str());
+  RELAY_INFO("%s; the next one is tried: %s", detour_.c_str(), fabric::PathText(parts_.node.fabric, *path).c_str());
   DialPath(*path);
 }
 

@@ -61,6 +61,7 @@ class Outgoing {
   std::vector<size_t> LinksOf(std::span<const RouteHop> hops) const;
   void Dial();
   void OnDialled(HopDialer::Outcome outcome);
+  std::optional<fabric::Path> Alternative();
   bool DialAnother(const RefusedMessage& refused);
   void DialNextBest(const RefusedMessage& refused);
   void AskForQueuePair(control::Prepare where);

@@ -71,6 +71,15 @@ inline fabric::Fabric ChainOnLo(size_t nodes) {
   return out;
 }
 
+// A square A-B-C-D-A: two ways from A to C.
+inline fabric::Fabric SquareOnLo() {
+  fabric::Fabric out = ChainOnLo(4);
+  out.nodes[0].ports.push_back({"lo:1", {Addresses().Next()}, 1000, fabric::PortKind::kTcp});
+  out.nodes[3].ports.push_back({"lo:1", {Addresses().Next()}, 1000, fabric::PortKind::kTcp});
+  out.links.push_back({{0, 1}, {3, 1}, 1000, 0, fabric::PortKind::kTcp});
+  return out;
+}
+
 inline uint16_t FreePort() {
   auto listener = transport::tcp::Listener::Open("lo", *SocketAddress::Parse("127.0.0.1"), {});
   return listener->address().port();

@@ -347,6 +347,7 @@ TEST(WireAdjacencies, StrangersDoNotCrowdOutANeighbour) {
   for (NodeId id = 3000; id < 5000; ++id) {
     invented.node = id;
     machine.Receive({"ab", Address(AF_INET, 7, 1), Address(AF_INET, 0, 1), 255, "ab"}, invented, wires.now());
+    ASSERT_TRUE(machine.IsAdjacent("ab", 2)) << "after " << id - 2999 << " strangers";
   }
   EXPECT_TRUE(wires.Linked(0, "ab", 1, "ba"));
   wires.For(seconds(10));

@@ -51,6 +51,19 @@ class Chain {
   void DropReceiver() { receiver_.reset(); }
   void RunOnce() { loop_.RunOnce(Duration::zero()); }
 
+  // Until the sender may send its first message, into this.
+  void AwaitCts(Registered& to) {
+    ASSERT_TRUE(*receiver_->Announce(to.buffer(to.bytes.size())) && receiver_->Ring());
+    for (int i = 0; i < 100 && !*sender_->CapacityOf(0); ++i) {
+      RunOnce();
+      ASSERT_TRUE(sender_->Whole());
+      ASSERT_TRUE(sender_->Ring());
+    }
+  }
+  void RunUntilItFails() {
+    for (int i = 0; i < 100 && failures_.empty(); ++i) RunOnce();
+  }
+
   // Sends all at once as far as the lanes let it, and waits for them.
   void Carry(std::vector<std::pair<Registered*, Registered*>> messages) {
     size_t announced = 0, started = 0, received = 0;
@@ -227,17 +240,41 @@ TEST(RdmaRelay, WhereADeviceTakesNoDmaBufSlotsAreInHostMemory) {
 TEST(RdmaRelay, AReceiverThatIsGoneEndsTheCircuitWithASentence) {
   Chain chain(1);
   Registered from(chain.first(), 1000), to(chain.last(), 1000);
-  ASSERT_TRUE(*chain.receiver().Announce(to.buffer(1000)) && chain.receiver().Ring());
-  for (int i = 0; i < 100 && !*chain.sender().CapacityOf(0); ++i) {
-    chain.RunOnce();
-    ASSERT_TRUE(chain.sender().Whole());
-    ASSERT_TRUE(chain.sender().Ring());
-  }
+  chain.AwaitCts(to);
   chain.DropReceiver();
   ASSERT_TRUE(*chain.sender().Start(from.buffer(1000)) && chain.sender().Ring());
-  for (int i = 0; i < 100 && chain.failures().empty(); ++i) chain.RunOnce();
+  chain.RunUntilItFails();
   ASSERT_EQ(chain.failures().size(), 1U);
   EXPECT_THAT(chain.failures().front(), HasSubstr("n1"));
+}
+
+// What comes is one byte more or less than `bytes` was, wherever that many arrive.
+fake::FakeVerbs::OnPoll Resized(uint32_t bytes, int by) {
+  return [bytes, by](std::span<ibv_wc> room, int count) {
+    for (ibv_wc& wc : room.first(static_cast<size_t>(count))) {
+      if (wc.opcode == IBV_WC_RECV && wc.byte_len == bytes) wc.byte_len += static_cast<uint32_t>(by);
+    }
+    return count;
+  };
+}
+
+TEST(RdmaRelay, AHeaderThatTellsOfAnotherPayloadEndsTheCircuit) {
+  Chain chain(1);
+  Registered from(chain.first(), 1000), to(chain.last(), 1000);
+  chain.AwaitCts(to);
+  chain.verbs().SetOnPoll(Resized(rdma::kPacketBytes + 1000, -1));
+  ASSERT_TRUE(*chain.sender().Start(from.buffer(1000)) && chain.sender().Ring());
+  chain.RunUntilItFails();
+  EXPECT_THAT(chain.failures(), testing::ElementsAre("a packet whose payload is not what its header says"));
+}
+
+TEST(RdmaRelay, PayloadTowardsTheSenderEndsTheCircuit) {
+  Chain chain(1);
+  Registered to(chain.last(), 1000);
+  chain.verbs().SetOnPoll(Resized(rdma::kPacketBytes, 1));
+  ASSERT_TRUE(*chain.receiver().Announce(to.buffer(1000)) && chain.receiver().Ring());
+  chain.RunUntilItFails();
+  EXPECT_THAT(chain.failures(), testing::ElementsAre("a packet to the sender with payload"));
 }
 
 }  // namespace

@@ -148,6 +148,7 @@ TEST_P(RelayEngine, TheLastWordsOfASideThatIsResetStillArrive) {
     return got.ended;
   }));
   EXPECT_EQ(got.bytes, 18u);
+  EXPECT_FALSE(j->done) << "it learns of the end when it comes, not when the relay gives the circuit up";
   j->far.reset();
   EXPECT_TRUE(Until([&] { return j->done; }));
 }

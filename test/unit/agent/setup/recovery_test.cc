@@ -13,14 +13,6 @@ using testing::HasSubstr;
 
 class Recovery : public AgentsTest {
  protected:
-  // A square A-B-C-D-A: two ways from A to C.
-  static fabric::Fabric SquareOnLo() {
-    fabric::Fabric out = ChainOnLo(4);
-    out.nodes[0].ports.push_back({"lo:1", {Addresses().Next()}, 1000, fabric::PortKind::kTcp});
-    out.nodes[3].ports.push_back({"lo:1", {Addresses().Next()}, 1000, fabric::PortKind::kTcp});
-    out.links.push_back({{0, 1}, {3, 1}, 1000, 0, fabric::PortKind::kTcp});
-    return out;
-  }
   control::Connect Inquiry(size_t node) {
     control::Connect out = To(square_, node, token_);
     out.purpose = control::Purpose::kInquire;
