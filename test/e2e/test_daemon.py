@@ -80,10 +80,20 @@ def test_a_mistake_in_the_settings_is_named_with_its_line(box, tmp_path):
 
 
 def test_a_service_manager_hears_when_it_is_ready_and_when_it_ends(box, tmp_path):
-    listener = ("import socket,sys,time\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM);s.bind('\\0notify');s.settimeout(10)\n"
-                "for _ in range(2): print('told', s.recv(200).decode().split()[0], flush=True)")
-    script = (f"python3 -c \"{listener}\" & listener=$!; sleep 0.5; "
-              f"NOTIFY_SOCKET=@notify {box.build}/nccl-relay agent & agent=$!; sleep 1; kill -TERM $agent; wait $listener")
+    manager = tmp_path / "manager.py"
+    manager.write_text(f"""
+import os, socket, subprocess
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+listener.bind("\\0notify")
+listener.settimeout(20)
+told = lambda: print("told", listener.recv(200).decode().split()[0], flush=True)
+agent = subprocess.Popen(["{box.build}/nccl-relay", "agent"], env={{**os.environ, "NOTIFY_SOCKET": "@notify"}})
+told()
+agent.terminate()
+told()
+raise SystemExit(agent.wait())
+""")
+    script = f"exec python3 {manager}"
     run = in_node_a(box, script, options=["--agents", "none"]).ok()
     assert re.findall(r"told (\S+)", run.output) == ["READY=1", "STOPPING=1"], run.text()
 

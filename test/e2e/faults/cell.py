@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import matrix
 
 BUSY = 3  # seconds that other work on the machine may cost between what happens and what is seen
+REMOVAL = 10  # seconds that the kernel may take to remove a lab's namespaces, which is part of its run
 SIZES = "-b 16K -e 1M -f 8"
 SMALL = "-b 256 -e 8K -f 32"  # what connecting is the larger part of
 PATIENCE = 2  # in which the plugin may tell a rank what another rank says is wrong
@@ -212,7 +213,7 @@ class Cell:
         if run.document() is not None and self.workload != "close":
             return "a result beside an error"
         ended = run.seconds - max(t for t, _ in errors.values())
-        if ended > matrix.knobs(self.fault)["LINGER"] + BUSY:
+        if ended > matrix.knobs(self.fault)["LINGER"] + BUSY + REMOVAL:
             return f"it took {ended:.1f} s to end after the last error"
         return ""
 
