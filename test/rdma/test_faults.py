@@ -63,11 +63,16 @@ def test_a_cut_cable_of_a_ring_costs_a_moment(relay_lab):
 
 @pytest.mark.long
 def test_a_silence_of_a_moment_costs_a_moment(relay_lab):
-    """Shorter than the devices' patience: they send again by themselves."""
+    """Shorter than the devices' patience: they send again by themselves. On a slow machine the moment may be too long for
+    the agents, and the connection goes on over another circuit: that proves nothing of devices, and is tried again."""
     perf = f"exec {relay_lab.relay} perf all_reduce -b 1M -e 1M -n 10 -w 0 --channels 1 --json"
-    run = relay_lab.run("chain:3", f"A: (active loss.A-B sleep 1; : >$OUT/enough) & {perf}", f"*: {perf}",
-                        faults=[f"loss A-B=100%@{FLOWING}", "heal A-B@enough"]).ok()
-    assert run.document()["out_of_bounds"] == 0 and run.sent_again() > 0, run.counted
+    for _ in range(3):
+        run = relay_lab.run("chain:3", f"A: (active loss.A-B sleep 1; : >$OUT/enough) & {perf}", f"*: {perf}",
+                            faults=[f"loss A-B=100%@{FLOWING}", "heal A-B@enough"]).ok()
+        assert run.document()["out_of_bounds"] == 0
+        if " goes on over " not in run.output:
+            break
+    assert run.sent_again() > 0, run.counted
 
 
 @pytest.mark.long
