@@ -37,6 +37,8 @@ class Carrier {
   virtual int lane_fd() const { return -1; }
   // Grows whenever something has come or gone beside the socket.
   virtual uint64_t moved() const { return 0; }
+  // A device of this end has a message under way.
+  virtual bool under_way() const { return false; }
   // What each device has carried, where there are several; else empty.
   virtual std::string Summary() const { return {}; }
 

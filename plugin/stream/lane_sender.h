@@ -12,6 +12,7 @@ class LaneSender final : public LaneCarrier<transport::SendLane> {
       : LaneCarrier(std::move(lane)), requests_(requests), ledger_(ledger), counters_(counters) {}
 
   Status DriveLane() override;
+  bool under_way() const override { return started_ != whole_; }
 
  private:
   bool NeedsSocket() const override { return !ledger_.ready(); }

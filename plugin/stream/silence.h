@@ -1,5 +1,5 @@
-// When an end of a connection asks for a sign of life, doubts its circuit, and gives up. Judged by what has changed
-// since the last look, so that no clock is read while data moves. Pure.
+// When an end of a connection asks for a sign of life, and doubts its circuit. Judged by what has changed since the
+// last look, so that no clock is read while data moves. Pure.
 #pragma once
 #include <algorithm>
 
@@ -9,10 +9,8 @@ namespace relay::stream {
 
 class Silence {
  public:
-  // `recover_timeout`: how long what is waited for may take without a sign of life.
   explicit Silence(Duration recover_timeout)
-      : recover_(recover_timeout),
-        ask_after_(std::min<Duration>(recover_timeout / 4, std::chrono::seconds(1))),
+      : ask_after_(std::min<Duration>(recover_timeout / 4, std::chrono::seconds(1))),
         doubt_after_(std::min<Duration>(recover_timeout / 2, std::chrono::seconds(3))) {}
 
   static constexpr int64_t kNone = -1;
@@ -25,14 +23,12 @@ class Silence {
   struct Verdict {
     bool ping = false;   // ask the other end
     bool doubt = false;  // the circuit may be dead: look for another
-    bool over = false;   // it has taken too long
     bool soon = false;   // look again in a moment
   };
 
   Verdict Judge(TimePoint now, const Facts& facts) {
     Look(now, facts);
     Verdict verdict;
-    verdict.over = facts.waiting && now - last_sign_ > recover_;
     verdict.soon = warned_ || (facts.circuit == kNone && facts.waiting);
     if (facts.circuit == kNone) return verdict;
     const bool silent = facts.waiting && now - last_sign_ > ask_after_;
@@ -59,7 +55,7 @@ class Silence {
 
   void Look(TimePoint now, const Facts& facts) {
     // A thread that waits for a core hears nothing either: its own sleep is not the other end's silence.
-    const Duration slept = now - looked_at_ - recover_ / 4;
+    const Duration slept = now - looked_at_ - 2 * ask_after_;
     if (slept > Duration::zero()) {
       last_sign_ = std::min(now, last_sign_ + slept);
       warned_at_ = std::min(now, warned_at_ + slept);
@@ -80,7 +76,7 @@ class Silence {
     alive_ = false;
   }
 
-  const Duration recover_, ask_after_, doubt_after_;
+  const Duration ask_after_, doubt_after_;
   int64_t circuit_ = kNone, warned_of_ = kNone;
   bool waiting_ = false, alive_ = false;
   bool warned_ = false, fresh_ = false, unstamped_ = false;

@@ -13,7 +13,8 @@ Stream::Stream(StreamOptions options, Counters& counters)
       counters_(counters),
       requests_(*this),
       closing_(options_.linger),
-      silence_(options_.recover_timeout) {}
+      silence_(options_.recover_timeout),
+      standstill_(options_.recover_timeout) {}
 
 Status Stream::CheckOpen() {
   if (failure_) return failure_.Give();
@@ -276,6 +277,7 @@ void Stream::NoteTrouble(std::string sentence) {
 void Stream::PeerLives() {
   const Turn turn(mutex_);
   silence_.Alive();
+  standstill_.PeerLives();
 }
 
 void Stream::PeerGone(const std::string& sentence) {
@@ -300,19 +302,28 @@ bool Stream::Waits() const {
 }
 
 void Stream::Judge(TimePoint now) {
-  Silence::Facts facts{.waiting = requests_.outstanding(), .answers = pings_.answers()};
+  const bool waiting = requests_.outstanding();
+  Silence::Facts signs{.waiting = waiting, .answers = pings_.answers()};
+  Standstill::Facts arrivals{.waiting = waiting, .reached = Reached(), .answers = pings_.answers()};
   if (present_) {
-    facts.circuit = present_.epoch();
-    facts.moved = present_.moved();
+    signs.circuit = arrivals.circuit = present_.epoch();
+    signs.moved = present_.moved();
+    arrivals.beside = present_.carrier().under_way();
   }
-  const Silence::Verdict verdict = silence_.Judge(now, facts);
-  if (verdict.over) {
-    Break({ErrorCode::kRemote, 0, outage_.WhyOver(present_.path(), options_.recover_timeout)});
-  } else if (verdict.ping && present_) {
+  const Silence::Verdict silence = silence_.Judge(now, signs);
+  const Standstill::Verdict standstill = standstill_.Judge(now, arrivals);
+  if (standstill.over) {
+    Break({ErrorCode::kRemote, 0, WhyOver()});
+  } else if ((silence.ping || standstill.ask) && present_) {
     pings_.Ask();
     Drive(Socket::kRead);
   }
-  outage_.On(Outage::Judged{.doubt = verdict.doubt, .soon = verdict.soon});
+  outage_.On(Outage::Judged{.doubt = silence.doubt, .soon = silence.soon});
+}
+
+std::string Stream::WhyOver() const {
+  if (!standstill_.enough()) return outage_.WhyOver(present_.path(), options_.recover_timeout);
+  return standstill_.WhyOver(present_.path());
 }
 
 }  // namespace relay::stream

@@ -25,6 +25,7 @@
 #include "stream/present_circuit.h"
 #include "stream/request.h"
 #include "stream/silence.h"
+#include "stream/standstill.h"
 #include "stream/turn.h"
 
 namespace relay::stream {
@@ -32,7 +33,7 @@ namespace relay::stream {
 struct StreamOptions {
   std::string peer;            // "C": for sentences
   uint64_t segment = 1 << 20;  // payload bytes per frame
-  Duration recover_timeout{};  // outstanding messages without a sign of life
+  Duration recover_timeout{};  // outstanding messages of which nothing arrives
   Duration linger{};           // a remnant's deadline
 };
 
@@ -129,6 +130,7 @@ class Stream : protected circuit::FrameSink {
   std::string Peer() const;
   void PrepareSleep();
   void Judge(TimePoint now);
+  std::string WhyOver() const;
   bool Waits() const;
   Attention NeedsNow() const;
 
@@ -144,6 +146,7 @@ class Stream : protected circuit::FrameSink {
   Closing closing_;
   Outage outage_;
   Silence silence_;
+  Standstill standstill_;
   FinalError failure_;  // the circuit is gone then
 };
 

@@ -81,6 +81,13 @@ STREAM = [
            "    std::memcpy(&word, from + at + 8 * i, 8);\n"
            "    __atomic_store_n(reinterpret_cast<uint64_t*>(to + at + 8 * i), word, __ATOMIC_RELEASE);\n  }\n"
            "  at += 8 * words;\n", "unit_stream:Placement.*:OrderedPlacement.*"),
+    Mutant("a circuit that opens is payload that arrives", "plugin/stream/standstill.h",
+           "facts.circuit != kNone) ++circuits_;", "facts.circuit != kNone) since_ = now;", "unit_stream:Standstill.*"),
+    Mutant("the word that the peer lives is payload that arrives", "plugin/stream/standstill.h",
+           "if (alive_ && !enough()) since_ = now;", "if (alive_) since_ = now;", "unit_stream:Standstill.*"),
+    Mutant("an answer by another way is payload that arrives", "plugin/stream/standstill.h",
+           "facts.answers != answers_ && !(facts.beside && enough());", "facts.answers != answers_;",
+           "unit_stream:Standstill.*"),
     Mutant("silence never puts a circuit in doubt", "plugin/stream/silence.h",
            "verdict.doubt = (facts.waiting && now - last_sign_ > doubt_after_) ||", "verdict.doubt =",
            "unit_stream:Recovery.*"),
