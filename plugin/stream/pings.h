@@ -11,7 +11,10 @@ class Pings {
   void Ask() { ask_due_ = true; }
   void Answer() { answer_due_ = true; }
   void OnPing(const FrameHeader& header) {
-    if (header.extra == 0) answer_due_ = true;
+    if (header.extra == 0) {
+      answer_due_ = true;
+      asked_bytes_ += kFrameHeaderBytes;
+    }
     answers_ += header.extra;
   }
   // Another circuit: nothing was asked over it.
@@ -22,10 +25,12 @@ class Pings {
   }
   // How often the other end has answered.
   uint64_t answers() const { return answers_; }
+  // What its questions were long: they show that its packets come, not that ours do.
+  uint64_t asked_bytes() const { return asked_bytes_; }
 
  private:
   bool ask_due_ = false, answer_due_ = false;
-  uint64_t answers_ = 0;
+  uint64_t answers_ = 0, asked_bytes_ = 0;
 };
 
 }  // namespace relay::stream

@@ -17,7 +17,7 @@ class Silence {
   struct Facts {
     int64_t circuit = kNone;  // its epoch
     bool waiting = false;     // something is outstanding
-    uint64_t moved = 0;       // grows with what the circuit takes or brings
+    uint64_t moved = 0;       // grows with what the circuit takes or brings, but for questions of the other end
     uint64_t answers = 0;     // to PING
   };
   struct Verdict {

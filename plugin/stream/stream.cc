@@ -307,23 +307,20 @@ void Stream::Judge(TimePoint now) {
   Standstill::Facts arrivals{.waiting = waiting, .reached = Reached(), .answers = pings_.answers()};
   if (present_) {
     signs.circuit = arrivals.circuit = present_.epoch();
-    signs.moved = present_.moved();
+    signs.moved = present_.moved() - pings_.asked_bytes();
     arrivals.beside = present_.carrier().under_way();
   }
   const Silence::Verdict silence = silence_.Judge(now, signs);
   const Standstill::Verdict standstill = standstill_.Judge(now, arrivals);
   if (standstill.over) {
-    Break({ErrorCode::kRemote, 0, WhyOver()});
+    Break({ErrorCode::kRemote, 0,
+           standstill_.enough() ? standstill_.WhyOver(present_.path())
+                                : outage_.WhyOver(present_.path(), options_.recover_timeout)});
   } else if ((silence.ping || standstill.ask) && present_) {
     pings_.Ask();
     Drive(Socket::kRead);
   }
   outage_.On(Outage::Judged{.doubt = silence.doubt, .soon = silence.soon});
-}
-
-std::string Stream::WhyOver() const {
-  if (!standstill_.enough()) return outage_.WhyOver(present_.path(), options_.recover_timeout);
-  return standstill_.WhyOver(present_.path());
 }
 
 }  // namespace relay::stream

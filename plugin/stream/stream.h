@@ -54,8 +54,7 @@ class Stream : protected circuit::FrameSink {
   Result<Request*> Post(const Buffer& buffer, bool in_order);
   // kDone once, with the message's bytes; the request is free again. Drives while it is not done.
   Result<Progress> Test(Request& request, uint64_t& size);
-  // The region goes away: requests inside it are cancelled, and with them the connection. No thread touches the
-  // memory after this returns.
+  // The region goes away: its requests are cancelled, and with them the connection. No thread touches it afterwards.
   void CancelRegion(const void* region);
   // The caller is gone and all its memory with it. What is left is a remnant: the service answers the peer until its
   // CLOSE or the deadline.
@@ -93,8 +92,7 @@ class Stream : protected circuit::FrameSink {
   // Grows with every message, and every segment of one, that has come over.
   virtual uint64_t Reached() const = 0;
 
-  // Under the lock: these take the place of the last, which was dropped. `near_link`: "A ab--ba", the one whose hop
-  // ends here.
+  // Under the lock: in place of the last, which was dropped. `near_link`: "A ab--ba", the one whose hop ends here.
   void Take(std::unique_ptr<circuit::Circuit> circuit, std::unique_ptr<Carrier> carrier, std::string near_link,
             const OnTaken& on_taken);
   // Under the lock: nothing comes over the present circuit any more.
@@ -130,7 +128,6 @@ class Stream : protected circuit::FrameSink {
   std::string Peer() const;
   void PrepareSleep();
   void Judge(TimePoint now);
-  std::string WhyOver() const;
   bool Waits() const;
   Attention NeedsNow() const;
 

@@ -46,6 +46,8 @@ class Chain {
     forward_left_ = forward;
     backward_left_ = backward;
   }
+  // What the receiver has said arrives; what the sender has said does not.
+  void PassBack() { Pass(far_, near_, backward_left_); }
   // True: the circuit has been cut.
   bool Turn() {
     Attend();
@@ -296,6 +298,23 @@ TEST(Recovery, ADoubtIsOverWithTheCircuitThatItWasAbout) {
   EXPECT_TRUE(doubt);
   chain.Connect();
   EXPECT_FALSE(chain.sender->Attend(kNow + std::chrono::seconds(4), false, nothing).need.doubt);
+}
+
+// One direction alone is dead: the other end asks for ever, and hears nothing.
+TEST(Recovery, QuestionsOfTheOtherEndAreNoSignThatItHearsUs) {
+  Chain chain;
+  std::vector<std::byte> out(5000), in(5000);
+  fake::StreamPair::Post(*chain.receiver, in.data(), in.size());
+  chain.Turn();  // the news of the receive passes
+  fake::StreamPair::Post(*chain.sender, out.data(), out.size());
+  auto nothing = [](const Attention&) {};
+  bool doubt = false;
+  for (int s = 0; s < 6 && !doubt; ++s) {
+    chain.receiver->Attend(kNow + std::chrono::seconds(s), true, nothing);
+    chain.PassBack();
+    doubt = chain.sender->Attend(kNow + std::chrono::seconds(s), true, nothing).need.doubt;
+  }
+  EXPECT_TRUE(doubt);
 }
 
 TEST(Recovery, ACircuitWhoseLinkIsSaidToBeGoneHasAMomentToProveThatItIsNot) {
