@@ -22,6 +22,8 @@ class Listener {
 
   // nullopt: nobody is waiting.
   Result<std::optional<Accepted>> Accept();
+  // Whoever is accepted from now on sends packets of so many bytes at most; 0: as the interface's MTU allows.
+  Status Limit(uint32_t packet) { return LimitPackets(fd_.get(), packet); }
   int fd() const { return fd_.get(); }
   const SocketAddress& address() const { return address_; }
 

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <string>
 
 namespace relay::transport::tcp {
 namespace {
@@ -15,6 +16,18 @@ bool Set(int fd, int level, int name, int value) { return setsockopt(fd, level, 
 
 }  // namespace
 
+Status LimitPackets(int fd, uint32_t packet) {
+  int family = 0;
+  socklen_t size = sizeof family;
+  getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size);
+  const int headers = (family == AF_INET6 ? 40 : 20) + 20;  // of IP and TCP; options count as payload here
+  const int segment = packet == 0 ? 0 : static_cast<int>(packet) - headers;
+  if (!Set(fd, IPPROTO_TCP, TCP_MAXSEG, segment)) {
+    return FailErrno(ErrorCode::kSystem, "cannot limit the segments of a hop's socket to " + std::to_string(segment));
+  }
+  return {};
+}
+
 Status PrepareSocket(int fd, const HopOptions& options) {
   auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(options.hop_timeout).count();
   // The first probe and the probes after it share the time that silence may last.
@@ -24,7 +37,7 @@ Status PrepareSocket(int fd, const HopOptions& options) {
             Set(fd, IPPROTO_TCP, TCP_KEEPCNT, kKeepaliveProbes) &&
             Set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(std::min<int64_t>(ms, INT32_MAX)));
   if (!ok) return FailErrno(ErrorCode::kSystem, "cannot set the options of a hop's socket");
-  return {};
+  return options.packet == 0 ? Status{} : LimitPackets(fd, options.packet);
 }
 
 }  // namespace relay::transport::tcp

@@ -59,6 +59,29 @@ TEST(Tcp, ASilentNeighbourIsNoticedWithinTheHopTimeout) {
   }
 }
 
+// The end that knows of a narrow way says so with its first packet; what it sends itself is the other end's to say.
+TEST(Tcp, TheOtherSideSendsNoLongerPacketsThanWereAskedFor) {
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    const int headers = Address(host).family() == AF_INET6 ? 60 : 40;
+    constexpr int kTimestamps = 12;
+    Call call = Connect(host, host, {.packet = 1500});
+    EXPECT_EQ(Option(call.far.fd.get(), IPPROTO_TCP, TCP_MAXSEG), 1500 - headers - kTimestamps) << host;
+
+    auto listener = Listener::Open("lo", Address(host), {});
+    ASSERT_TRUE(listener);
+    for (uint32_t packet : {1280U, 0U}) {
+      ASSERT_TRUE(listener->Limit(packet)) << listener->Limit(packet).error().what;
+      auto near = StartDial({"lo", Address(host), listener->address()}, {});
+      ASSERT_TRUE(near);
+      pollfd p{listener->fd(), POLLIN, 0};
+      ASSERT_EQ(poll(&p, 1, 10000), 1);
+      ASSERT_TRUE(*listener->Accept());
+      const int segment = Option(near->get(), IPPROTO_TCP, TCP_MAXSEG);
+      EXPECT_EQ(segment == 1280 - headers - kTimestamps, packet != 0) << segment;
+    }
+  }
+}
+
 TEST(Tcp, TheCallComesFromTheNearPortsAddress) {
   EXPECT_TRUE(Connect("127.0.0.2", "127.0.0.3").far.from.SameHost(Address("127.0.0.3")));
 }
