@@ -100,7 +100,7 @@ void WriteControl() {
       {"hello", Hello{kVersion, "0.1.0"}},
       {"register", Register{}},
       {"unregister", Unregister{}},
-      {"connect", Connect{.node = 3, .agreement = 5, .avoid = {{1, 2, "ab", "ba"}}}},
+      {"connect", Connect{.node = 3, .token = {}, .name = {}, .agreement = 5, .avoid = {{1, 2, "ab", "ba"}}}},
       {"watch", Watch{1, 2, true, {{1, 2, "ab", "ba"}}}},
       {"unwatch", Unwatch{1}},
       {"link_lost", LinkLost{1, "link A-B is down"}},
@@ -191,6 +191,13 @@ void WriteHellos() {
   hello.answer_wanted = hello.leaving = true;
   hello.heard = {{2, "ba"}, {3, "ca"}};
   Write("hello/heard", agent::EncodeHello(hello, {}));
+  agent::Hello padded = hello;
+  padded.heard.clear();
+  padded.padded = true;
+  padded.longest = 9000;
+  padded.rounds = 4;
+  padded.bytes = 1232;
+  Write("hello/padded", agent::EncodeHello(padded, {}));
 }
 
 }  // namespace

@@ -19,6 +19,8 @@ struct Adjacent {
   SocketAddress far_address;   // where its hellos come from, with scope; port: its agent's TCP port
   SocketAddress near_address;  // where they come to
   bool routed = false;
+  uint32_t longest = 0;  // IP packets of so many bytes leave its port at most, as far as it tries
+  uint32_t passes = 0;   // and of so many bytes arrive here at most; 0: all, as far as is known
 };
 bool operator==(const Adjacent& a, const Adjacent& b);
 

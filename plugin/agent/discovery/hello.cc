@@ -1,11 +1,16 @@
 // A hello as bytes, little-endian:
 //
 //   0        4         6       7     8      16            24         32
-//   +--------+---------+-------+-----+------+-------------+----------+------------+------+------+-------+-----+
-//   | "nRLo" | version | flags | ttl | node | incarnation | sequence | agent port | name | port | heard | MAC |
-//   +--------+---------+-------+-----+------+-------------+----------+------------+------+------+-------+-----+
+//   +--------+---------+-------+-----+------+-------------+----------+------------+---------+--------+------+------+
+//   | "nRLo" | version | flags | ttl | node | incarnation | sequence | agent port | longest | rounds | name | port |
+//   ...
+//   +--------+---------+-------+-----+------+-------------+----------+------------+---------+--------+------+------+
+//       +-------+---------+-----+
+//   ... | heard | padding | MAC |
+//       +-------+---------+-----+
 //
-// Names are 16-bit length and bytes; heard is a 16-bit count of {node, port}. The MAC covers all before it.
+// Names are 16-bit length and bytes; heard is a 16-bit count of {node, port}; padding is 16-bit length and so many
+// zeros. The MAC covers all before it.
 #include <algorithm>
 
 #include "agent/discovery/hello.h"
@@ -15,8 +20,8 @@ namespace relay::agent {
 namespace {
 
 constexpr char kHelloMagic[4] = {'n', 'R', 'L', 'o'};
-constexpr uint16_t kHelloVersion = 1;
-constexpr uint8_t kFlagAnswerWanted = 1, kFlagLeaving = 2;
+constexpr uint16_t kHelloVersion = 2;
+constexpr uint8_t kFlagAnswerWanted = 1, kFlagLeaving = 2, kFlagPadded = 4;
 
 tl::unexpected<Error> NoHello(const char* why) {
   return Fail(ErrorCode::kRemote, std::string("a datagram that is no hello: ") + why);
@@ -41,6 +46,7 @@ bool NamesArePlain(const Hello& hello) {
 void ReadFlags(uint8_t flags, Hello& hello) {
   hello.answer_wanted = (flags & kFlagAnswerWanted) != 0;
   hello.leaving = (flags & kFlagLeaving) != 0;
+  hello.padded = (flags & kFlagPadded) != 0;
 }
 
 void ReadNames(ByteReader& in, Hello& hello) {
@@ -59,12 +65,15 @@ std::vector<std::byte> EncodeHello(const Hello& hello, const fabric::Mac& mac) {
   ByteWriter out;
   out.PutBytes(std::as_bytes(std::span(kHelloMagic)));
   out.Put(kHelloVersion);
-  out.Put(static_cast<uint8_t>((hello.answer_wanted ? kFlagAnswerWanted : 0) | (hello.leaving ? kFlagLeaving : 0)));
+  out.Put(static_cast<uint8_t>((hello.answer_wanted ? kFlagAnswerWanted : 0) | (hello.leaving ? kFlagLeaving : 0) |
+                               (hello.padded ? kFlagPadded : 0)));
   out.Put(hello.ttl);
   out.Put(hello.node);
   out.Put(hello.incarnation);
   out.Put(hello.sequence);
   out.Put(hello.agent_port);
+  out.Put(hello.longest);
+  out.Put(hello.rounds);
   out.PutString(std::string_view(hello.name).substr(0, kMaxNameBytes));
   out.PutString(std::string_view(hello.port).substr(0, kMaxNameBytes));
   const size_t count = std::min(hello.heard.size(), kMaxHeard);
@@ -73,6 +82,8 @@ std::vector<std::byte> EncodeHello(const Hello& hello, const fabric::Mac& mac) {
     out.Put(heard.node);
     out.PutString(std::string_view(heard.port).substr(0, kMaxNameBytes));
   }
+  const size_t whole = out.bytes().size() + sizeof(uint16_t) + mac.size();
+  out.PutString(std::string(std::max(std::min(hello.bytes, kMaxHelloBytes), whole) - whole, '\0'));
   out.PutBytes(mac);
   return out.take();
 }
@@ -108,10 +119,15 @@ Result<SealedHello> DecodeHello(std::span<const std::byte> bytes) {
   out.hello.incarnation = in.Get<uint64_t>();
   out.hello.sequence = in.Get<uint64_t>();
   out.hello.agent_port = in.Get<uint16_t>();
+  out.hello.longest = in.Get<uint32_t>();
+  out.hello.rounds = in.Get<uint32_t>();
   ReadNames(in, out.hello);
+  const std::string padding = in.GetString(kMaxHelloBytes);
+  out.hello.bytes = bytes.size();
   if (!in.AtEnd()) return NoHello("too short, too long, or a name in it is");
-  if ((flags & ~(kFlagAnswerWanted | kFlagLeaving)) != 0) return NoHello("unknown flags");
+  if ((flags & ~(kFlagAnswerWanted | kFlagLeaving | kFlagPadded)) != 0) return NoHello("unknown flags");
   if (out.hello.heard.size() > kMaxHeard) return NoHello("it names too many others");
+  if (padding.find_first_not_of('\0') != std::string::npos) return NoHello("its padding says something");
   if (out.hello.node == 0 || out.hello.agent_port == 0) return NoHello("no node or no port number");
   if (!NamesArePlain(out.hello)) return NoHello("a name in it is none");
   return out;

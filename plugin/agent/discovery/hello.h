@@ -25,13 +25,17 @@ struct PortName {
 struct Hello {
   NodeId node = 0;
   uint64_t incarnation = 0;
-  uint64_t sequence = 0;        // of this incarnation: grows with every hello, whatever the port (replay guard)
-  std::string name;             // the host's
-  std::string port;             // the interface that it leaves by
-  uint16_t agent_port = 0;      // TCP
-  bool answer_wanted = false;   // the sender has just come up or has just heard somebody new
-  bool leaving = false;         // the agent ends: forget it
-  uint8_t ttl = 255;            // as sent: what is missing on arrival are routers on the way
+  uint64_t sequence = 0;       // of this incarnation: grows with every hello, whatever the port (replay guard)
+  std::string name;            // the host's
+  std::string port;            // the interface that it leaves by
+  uint16_t agent_port = 0;     // TCP
+  bool answer_wanted = false;  // the sender has just come up or has just heard somebody new
+  bool leaving = false;        // the agent ends: forget it
+  uint8_t ttl = 255;           // as sent: what is missing on arrival are routers on the way
+  uint32_t longest = 0;        // IP packets of so many bytes leave this port, padded, to see whether they pass; 0: none
+  uint32_t rounds = 0;         // of such packets that have left it, this one's included
+  bool padded = false;         // this is one of them: it names nobody whom it has heard
+  size_t bytes = 0;            // of the datagram, at least so many when it is encoded: the rest is padding
   std::vector<PortName> heard;  // on this port, lately: the receiver finds itself here once it is heard
 };
 

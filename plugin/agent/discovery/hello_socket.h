@@ -1,6 +1,9 @@
 // One UDP socket for hellos: on one interface's wire for one address family, or for unicast.
 #pragma once
+#include <sys/socket.h>
+
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,6 +17,8 @@ namespace relay::agent {
 // Where hellos go on a wire: the groups that RFC 4727 sets aside for experiments, 224.0.0.254 and ff02::114. Both are
 // of link-local scope, which no router forwards and no switch filters.
 SocketAddress HelloGroup(int family);
+// What IP and UDP add to a hello.
+constexpr uint32_t HeaderBytes(int family) { return family == AF_INET6 ? 40 + 8 : 20 + 8; }
 
 class HelloSocket {
  public:

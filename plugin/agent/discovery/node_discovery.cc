@@ -41,13 +41,16 @@ NodeDiscovery::NodeDiscovery(EventLoop& loop, DiscoveryOptions options, Hooks ho
       gate_(options_.node, options_.incarnation, GateHooks(hooks_), counts_),
       wires_({options_.node, options_.incarnation, options_.name, options_.port},
              {[this](const std::string& port, const Hello& hello) { SendOnWire(port, hello); },
+              [this](const std::string& port, const Hello& hello, uint32_t packet) { SendPadded(port, hello, packet); },
               [this](const Adjacent& adjacent) { OnFound(adjacent); },
               [this](const Adjacent& adjacent, const Loss& loss) { OnLost(adjacent, loss); }},
              counts_),
       wire_ports_(
           loop, options_.port,
           {[this](const HelloArrival& arrival, std::span<const std::byte> bytes) { OnWireHello(arrival, bytes); },
-           [this](const std::string& port, bool link_local) { wires_.PortUp(port, link_local, loop_.clock().Now()); },
+           [this](const std::string& port, bool link_local, uint32_t mtu) {
+             wires_.PortUp(port, {link_local, mtu}, loop_.clock().Now());
+           },
            [this](bool shared) { unicast_.Share(shared); }},
           counts_),
       routed_({options_.node, options_.incarnation, options_.name, options_.port}, RoutedHooks(), counts_),
@@ -174,6 +177,14 @@ void NodeDiscovery::OnUnicastHello(const HelloArrival& arrival, std::span<const 
 void NodeDiscovery::SendOnWire(const std::string& port, Hello hello) {
   hello.sequence = ++sequence_;
   wire_ports_.Send(port, SealHello(hello, hooks_.seal));
+}
+
+void NodeDiscovery::SendPadded(const std::string& port, Hello hello, uint32_t packet) {
+  hello.sequence = ++sequence_;
+  wire_ports_.SendPadded(port, packet, [&](size_t bytes) {
+    hello.bytes = bytes;
+    return SealHello(hello, hooks_.seal);
+  });
 }
 
 void NodeDiscovery::SendUnicast(const SocketAddress& to, const SocketAddress& from, Hello hello) {

@@ -37,6 +37,7 @@ class NodeDiscovery final : public Discovery {
   Loss WhyGone(const std::string& port) const;
   void OnWireHello(const HelloArrival& arrival, std::span<const std::byte> bytes);
   void SendOnWire(const std::string& port, Hello hello);
+  void SendPadded(const std::string& port, Hello hello, uint32_t packet);
   void OnUnicastHello(const HelloArrival& arrival, std::span<const std::byte> bytes);
   void SendUnicast(const SocketAddress& to, const SocketAddress& from, Hello hello);
   TimePoint TickAll(TimePoint now);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "agent/discovery/hello_socket.h"
+
 namespace relay::agent {
 namespace {
 
@@ -14,11 +16,18 @@ constexpr Duration kEager = std::chrono::seconds(1);
 constexpr Duration kSpreadPerNeighbour = std::chrono::microseconds(500), kMostSpread = std::chrono::milliseconds(100);
 constexpr size_t kNoSpreadBelow = 8;
 constexpr size_t kMostSightings = 8;
+// Rounds of padded hellos to a new neighbour; to one that is known, one each second.
+constexpr Duration kRoundOfFresh = std::chrono::milliseconds(50);
 
 // IPv6 link-local addresses need no configuration and lead nowhere else.
 int AddressRank(const SocketAddress& address) {
   if (address.family() != AF_INET6) return 2;
   return address.IsLinkLocal() ? 0 : 1;
+}
+
+// A port whose MTU is the least there is has nothing to try.
+uint32_t LongestOf(const WireAdjacencies::PortFacts& facts) {
+  return facts.mtu > PathMtu::kSmaller.back() ? std::min(facts.mtu, PathMtu::kMost) : 0;
 }
 
 std::string FarText(const PortName& far, const std::string& name) {
@@ -42,13 +51,13 @@ TimePoint WireAdjacencies::Heard::heard() const {
 WireAdjacencies::WireAdjacencies(Self self, Hooks hooks, HelloCounts& counts)
     : self_(std::move(self)), hooks_(std::move(hooks)), counts_(counts) {}
 
-void WireAdjacencies::PortUp(const std::string& port, bool link_local, TimePoint now) {
+void WireAdjacencies::PortUp(const std::string& port, const PortFacts& facts, TimePoint now) {
   auto known = ports_.find(port);
   if (known == ports_.end()) {
-    known = ports_.emplace(port, Port{HelloSchedule(SeedOf(self_.node, port)), now, link_local, {}}).first;
+    known = ports_.emplace(port, Port{HelloSchedule(SeedOf(self_.node, port)), now, facts, 0, {}, {}}).first;
   }
   known->second.up = now;
-  known->second.link_local = link_local;
+  known->second.facts = facts;
   known->second.schedule.Start(now);
 }
 
@@ -105,12 +114,20 @@ void WireAdjacencies::Receive(const HelloArrival& arrival, const Hello& hello, T
     port.heard.erase(gone);
     return;
   }
+  if (hello.padded) {
+    // It comes after others of its port, and says no more than that it came.
+    auto known = port.heard.find(far);
+    if (known == port.heard.end() || known->second.incarnation != hello.incarnation) return;
+    known->second.mtu.Said(hello.longest, hello.rounds);
+    known->second.mtu.Came(static_cast<uint32_t>(hello.bytes) + HeaderBytes(arrival.from.family()));
+    return Settle(arrival.port, port, *known, now);
+  }
   Heard* heard = Note(port, far, now);
   if (heard == nullptr) return;
   const bool is_new = heard->incarnation != hello.incarnation || heard->sightings.empty();
   // A copy that comes late says nothing new but that this address works.
   const bool newest = is_new || hello.sequence >= heard->sequence;
-  if (is_new) heard->sightings.clear();
+  if (is_new) heard->sightings.clear(), heard->mtu = {};
   See(*heard, arrival, now);
   if (newest) {
     const bool named =
@@ -119,6 +136,7 @@ void WireAdjacencies::Receive(const HelloArrival& arrival, const Hello& hello, T
     heard->sequence = hello.sequence;
     heard->name = hello.name;
     heard->agent_port = hello.agent_port;
+    heard->mtu.Said(hello.longest, hello.rounds);
     if (is_new) heard->first = now;
     heard->names_us = named;
     if (is_new) port.schedule.Chase(now, Spread(port));
@@ -148,9 +166,12 @@ void WireAdjacencies::Settle(const std::string& name, Port& port, HeardOn& entry
     if (best == nullptr || AddressRank(sighting.from) < AddressRank(best->from)) best = &sighting;
   }
   if (best == nullptr) return;
-  if (!heard.told && port.link_local && AddressRank(best->from) != 0 && now - heard.first < kBetterAddress) return;
-  Adjacent adjacent{name, far, heard.incarnation, heard.name, best->from.WithPort(heard.agent_port), best->to, false};
+  if (!heard.told && port.facts.link_local && AddressRank(best->from) != 0 && now - heard.first < kBetterAddress)
+    return;
+  Adjacent adjacent{name,     far,   heard.incarnation,   heard.name,       best->from.WithPort(heard.agent_port),
+                    best->to, false, heard.mtu.longest(), heard.mtu.limit()};
   if (heard.told == adjacent) return;
+  if (!heard.told) port.round_due = now;
   heard.told = adjacent;
   hooks_.found(adjacent);
 }
@@ -201,19 +222,50 @@ TimePoint WireAdjacencies::Tick(TimePoint now) {
       next = std::min(next, heard.heard() + kSilence);
       if (heard.names_us && !heard.told) next = std::min(next, std::max(heard.first + kBetterAddress, now));
     }
-    if (port.schedule.Take(now, unanswered)) Say(name, port, now, false);
-    next = std::min(next, port.schedule.due());
+    const bool say = port.schedule.Take(now, unanswered);
+    if (say) Say(name, port, now, false);
+    next = std::min({next, port.schedule.due(), TryLengths(name, port, now, say)});
   }
   return next;
 }
 
-void WireAdjacencies::Say(const std::string& name, const Port& port, TimePoint now, bool leaving) {
+// One round of padded hellos, where there is a neighbour to count them; returns when this port needs a waking for the
+// next. The first follow one another, because circuits are about to be opened over a new link; later ones go with the
+// hellos of each second (`said`).
+TimePoint WireAdjacencies::TryLengths(const std::string& name, Port& port, TimePoint now, bool said) {
+  const uint32_t longest = LongestOf(port.facts);
+  bool known = false, fresh = false;
+  for (const auto& [far, heard] : port.heard) {
+    known = known || heard.told;
+    fresh = fresh || (heard.told && now - heard.first < kEager);
+  }
+  if (longest == 0 || !known) return TimePoint::max();
+  if (now < port.round_due || (!fresh && !said)) return fresh ? port.round_due : TimePoint::max();
+  port.round_due = now + (fresh ? kRoundOfFresh : kHelloPeriod / 2);
+  ++port.rounds;
+  Hello hello = Introduction(name, port);
+  hello.padded = true;
+  for (uint32_t bytes : PathMtu::kSmaller) {
+    if (bytes < longest) hooks_.send_padded(name, hello, bytes);
+  }
+  hooks_.send_padded(name, hello, longest);
+  return fresh ? port.round_due : TimePoint::max();
+}
+
+Hello WireAdjacencies::Introduction(const std::string& name, const Port& port) const {
   Hello hello;
   hello.node = self_.node;
   hello.incarnation = self_.incarnation;
   hello.name = self_.name;
   hello.port = name;
   hello.agent_port = self_.agent_port;
+  hello.longest = LongestOf(port.facts);
+  hello.rounds = port.rounds;
+  return hello;
+}
+
+void WireAdjacencies::Say(const std::string& name, const Port& port, TimePoint now, bool leaving) {
+  Hello hello = Introduction(name, port);
   hello.leaving = leaving;
   hello.answer_wanted = !leaving && now - port.up < kEager;
   for (const auto& [far, heard] : port.heard) {
@@ -246,6 +298,10 @@ std::string WireAdjacencies::Describe(const std::string& port) const {
     out += (out.empty() ? "" : "; ") + FarText(far, heard.name);
     if (heard.told) {
       out += " at " + heard.told->far_address.HostText();
+      if (heard.told->passes != 0) {
+        out += ", of whose packets of up to " + std::to_string(heard.told->longest) + " bytes none longer than " +
+               std::to_string(heard.told->passes) + " arrives";
+      }
     } else {
       out += heard.names_us ? ", about to be believed" : ", who does not hear us";
     }

@@ -14,6 +14,7 @@
 #include "agent/discovery/hello_counts.h"
 #include "agent/discovery/hello_gate.h"
 #include "agent/discovery/hello_schedule.h"
+#include "agent/discovery/path_mtu.h"
 
 namespace relay::agent {
 
@@ -29,14 +30,20 @@ class WireAdjacencies {
   struct Hooks {
     // Sends to everyone on that port's wire, over every family that it has, and fills in the sequence.
     std::function<void(const std::string& port, const Hello&)> send;
+    // Sends one, padded to an IP packet of so many bytes, over one family of that port.
+    std::function<void(const std::string& port, const Hello&, uint32_t packet)> send_padded;
     std::function<void(const Adjacent&)> found;
     std::function<void(const Adjacent&, const Loss&)> lost;
   };
   WireAdjacencies(Self self, Hooks hooks, HelloCounts& counts);
 
-  // A port is there, or has one family more. `link_local`: it has an IPv6 link-local address, so that a neighbour heard
-  // over IPv4 first is likely to be heard over that in a moment.
-  void PortUp(const std::string& port, bool link_local, TimePoint now);
+  struct PortFacts {
+    bool link_local = false;  // it has an IPv6 link-local address: a neighbour heard over IPv4 first is likely to be
+                              // heard over that in a moment
+    uint32_t mtu = 0;         // of the interface; 0: not told
+  };
+  // A port is there, or has one family more, or another MTU.
+  void PortUp(const std::string& port, const PortFacts& facts, TimePoint now);
   void PortDown(const std::string& port, const Loss& loss);
   // One that HelloGate has admitted.
   void Receive(const HelloArrival& arrival, const Hello& hello, TimePoint now);
@@ -63,13 +70,16 @@ class WireAdjacencies {
     bool names_us = false;
     TimePoint first{};
     std::vector<Sighting> sightings;
+    PathMtu mtu;                   // from its port to ours
     std::optional<Adjacent> told;  // as `found` said it
     TimePoint heard() const;
   };
   struct Port {
     HelloSchedule schedule;
     TimePoint up{};
-    bool link_local = false;
+    PortFacts facts;
+    uint32_t rounds = 0;  // of padded hellos
+    TimePoint round_due{};
     std::map<PortName, Heard> heard;
   };
   using HeardOn = std::pair<const PortName, Heard>;
@@ -81,6 +91,8 @@ class WireAdjacencies {
   void Forgive(TimePoint now);
   void Age(const std::string& name, Port& port, TimePoint now);
   void Say(const std::string& name, const Port& port, TimePoint now, bool leaving);
+  Hello Introduction(const std::string& name, const Port& port) const;
+  TimePoint TryLengths(const std::string& name, Port& port, TimePoint now, bool said);
   Duration Spread(const Port& port) const;
 
   const Self self_;

@@ -98,7 +98,7 @@ void WirePorts::Open(std::span<const Interface> chosen) {
 void WirePorts::OpenPort(const Interface& interface) {
   auto [it, fresh] = ports_.try_emplace(interface.name);
   Port& port = it->second;
-  bool announce = fresh || !SameAddresses(port.interface, interface);
+  bool announce = fresh || !SameAddresses(port.interface, interface) || port.interface.mtu != interface.mtu;
   port.interface = interface;
   const std::string known_trouble = std::exchange(port.trouble, "");
   for (int family : {AF_INET6, AF_INET}) {
@@ -113,7 +113,7 @@ void WirePorts::OpenPort(const Interface& interface) {
   }
   if (!port.trouble.empty()) RetryLater();
   if (!port.trouble.empty() && port.trouble != known_trouble) RELAY_WARN("%s", port.trouble.c_str());
-  if (announce) hooks_.up(interface.name, OwnAddress(interface, AF_INET6).IsLinkLocal());
+  if (announce) hooks_.up(interface.name, OwnAddress(interface, AF_INET6).IsLinkLocal(), interface.mtu);
 }
 
 bool WirePorts::OpenFamily(Port& port, int family) {
@@ -158,6 +158,21 @@ void WirePorts::Send(const std::string& name, std::span<const std::byte> bytes) 
   size_t sources = 0;
   for (const SocketAddress& address : port.interface.addresses) {
     if (address.family() == AF_INET && ++sources <= kMostSources) send(AF_INET, address);
+  }
+}
+
+void WirePorts::SendPadded(const std::string& name, uint32_t packet, const MakeDatagram& make) {
+  auto known = ports_.find(name);
+  if (known == ports_.end()) return;
+  Port& port = known->second;
+  for (int family : {AF_INET6, AF_INET}) {
+    auto socket = port.sockets.find(family);
+    const SocketAddress from = OwnAddress(port.interface, family);
+    if (socket == port.sockets.end() || from.empty()) continue;
+    const Status sent =
+        socket->second.Send(make(packet - HeaderBytes(family)), HelloGroup(family).WithPort(port_), from, kFullTtl);
+    ++(sent ? counts_.sent : counts_.send_failed);
+    return;
   }
 }
 

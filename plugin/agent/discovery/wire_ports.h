@@ -21,8 +21,9 @@ class WirePorts {
   struct Hooks {
     // The bytes are good until it returns.
     std::function<void(const HelloArrival&, std::span<const std::byte>)> arrived;
-    // A port is there, or has a family or an address more. `link_local`: it has an IPv6 link-local address.
-    std::function<void(const std::string& port, bool link_local)> up;
+    // A port is there, or has a family or an address more, or another MTU. `link_local`: it has an IPv6 link-local
+    // address.
+    std::function<void(const std::string& port, bool link_local, uint32_t mtu)> up;
     // Around every bind: the unicast sockets share their port number for that moment.
     std::function<void(bool)> share;
   };
@@ -38,6 +39,9 @@ class WirePorts {
 
   // Over every family and from every IPv4 address, so that a neighbour of whichever subnet can answer.
   void Send(const std::string& port, std::span<const std::byte> bytes);
+  // One datagram, over one family, as an IP packet of so many bytes. `make`: the datagram, of that size.
+  using MakeDatagram = std::function<std::vector<std::byte>(size_t bytes)>;
+  void SendPadded(const std::string& port, uint32_t packet, const MakeDatagram& make);
   // Why a family of a port is without a socket; empty: none is.
   std::string Trouble(const std::string& port) const;
 

@@ -19,6 +19,8 @@ Hello SomeHello() {
   hello.name = "spark";
   hello.port = "ab";
   hello.agent_port = 21517;
+  hello.longest = 9000;
+  hello.rounds = 3;
   hello.answer_wanted = true;
   hello.heard = {{7, "ba"}};
   return hello;
@@ -33,18 +35,38 @@ fabric::Mac MacOf(char fill) {
 TEST(HelloCodec, AHelloHasTheseBytes) {
   EXPECT_EQ(Hex(EncodeHello(SomeHello(), MacOf(0x5a))),
             "6e524c6f"          // nRLo
-            "0100"              // version
+            "0200"              // version
             "01"                // answer wanted
             "ff"                // ttl
             "0807060504030201"  // node
             "1211000000000000"  // incarnation
             "2100000000000000"  // sequence
             "0d54"              // agent port
+            "28230000"          // longest
+            "03000000"          // rounds
             "0500737061726b"    // name
             "02006162"          // port
             "0100"              // heard: one
             "070000000000000002006261"
+            "0000"  // no padding
             "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a");
+}
+
+TEST(HelloCodec, APaddedOneHasTheBytesThatWereAskedFor) {
+  Hello hello = SomeHello();
+  hello.padded = true;
+  for (size_t bytes : {size_t{200}, size_t{1232}, size_t{8952}, kMaxHelloBytes}) {
+    hello.bytes = bytes;
+    const auto encoded = EncodeHello(hello, MacOf(1));
+    EXPECT_EQ(encoded.size(), bytes);
+    const auto decoded = DecodeHello(encoded);
+    ASSERT_TRUE(decoded) << decoded.error().what;
+    EXPECT_TRUE(decoded->hello.padded);
+    EXPECT_EQ(decoded->hello.bytes, bytes);
+  }
+  auto speaking = EncodeHello(hello, MacOf(1));
+  speaking[speaking.size() - 40] = std::byte{1};
+  EXPECT_FALSE(DecodeHello(speaking)) << "padding is zeros";
 }
 
 TEST(HelloCodec, TheMacCoversAllBeforeIt) {
@@ -88,7 +110,7 @@ TEST(HelloCodec, RefusesWhatIsOutOfBounds) {
   auto bytes = EncodeHello(SomeHello(), {});
   bytes[4] = std::byte{9};
   EXPECT_THAT(DecodeHello(bytes).error().what, HasSubstr("version 9"));
-  bytes[4] = std::byte{1};
+  bytes[4] = std::byte{2};
   bytes[6] = std::byte{0x80};
   EXPECT_THAT(DecodeHello(bytes).error().what, HasSubstr("flags"));
   bytes[0] = std::byte{0};
@@ -103,11 +125,11 @@ TEST(HelloCodec, TooManyHeardAreCutByTheSenderAndRefusedFromAnotherOne) {
   ASSERT_TRUE(sealed);
   EXPECT_EQ(sealed->hello.heard.size(), kMaxHeard);
 
-  const size_t count_at = 32 + 2 + 2 + 5 + 2 + 2;
+  const size_t count_at = 32 + 2 + 4 + 4 + 2 + 5 + 2 + 2;
   ASSERT_EQ(bytes[count_at + 1], std::byte{1});  // 256, little-endian
   bytes[count_at] = std::byte{1};
   const auto one_more = EncodeHello(SomeHello(), {});
-  bytes.insert(bytes.end() - 32, one_more.end() - 32 - 12, one_more.end() - 32);
+  bytes.insert(bytes.end() - 34, one_more.end() - 34 - 12, one_more.end() - 34);
   EXPECT_FALSE(DecodeHello(bytes));
 }
 
@@ -133,6 +155,10 @@ RC_GTEST_PROP(HelloCodec, GivesBackEveryField, ()) {
   hello.answer_wanted = *rc::gen::arbitrary<bool>();
   hello.leaving = *rc::gen::arbitrary<bool>();
   hello.ttl = *rc::gen::arbitrary<uint8_t>();
+  hello.longest = *rc::gen::arbitrary<uint32_t>();
+  hello.rounds = *rc::gen::arbitrary<uint32_t>();
+  hello.padded = *rc::gen::arbitrary<bool>();
+  hello.bytes = *rc::gen::inRange<size_t>(0, 2000);
   for (int i = *rc::gen::inRange(0, 5); i > 0; --i) {
     hello.heard.push_back({*rc::gen::positive<uint64_t>(), "q" + (*name).substr(0, kMaxNameBytes - 1)});
   }
@@ -143,7 +169,8 @@ RC_GTEST_PROP(HelloCodec, GivesBackEveryField, ()) {
   RC_ASSERT(back.node == hello.node && back.incarnation == hello.incarnation && back.sequence == hello.sequence);
   RC_ASSERT(back.name == hello.name && back.port == hello.port && back.agent_port == hello.agent_port);
   RC_ASSERT(back.answer_wanted == hello.answer_wanted && back.leaving == hello.leaving && back.ttl == hello.ttl);
-  RC_ASSERT(back.heard == hello.heard);
+  RC_ASSERT(back.heard == hello.heard && back.longest == hello.longest && back.rounds == hello.rounds);
+  RC_ASSERT(back.padded == hello.padded && back.bytes >= hello.bytes);
   RC_ASSERT(EncodeHello(back, out->mac) == bytes);
 }
 

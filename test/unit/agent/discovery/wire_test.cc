@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "agent/discovery/hello_socket.h"
 #include "agent/discovery/wire_adjacencies.h"
 
 namespace relay::agent::discovery_wire {
@@ -66,6 +67,9 @@ class Wires {
     agent.machine = std::make_unique<WireAdjacencies>(
         WireAdjacencies::Self{id, incarnation, "n" + std::to_string(id), 21517},
         WireAdjacencies::Hooks{[this, index](const std::string& port, const Hello& hello) { Send(index, port, hello); },
+                               [this, index](const std::string& port, const Hello& hello, uint32_t packet) {
+                                 SendPadded(index, port, hello, packet);
+                               },
                                [&agent](const Adjacent& a) {
                                  agent.adjacent[{a.near_port, a.far}] = a;
                                },
@@ -79,7 +83,7 @@ class Wires {
   }
   void Wire(std::vector<End> ends) {
     for (const End& end : ends) {
-      agents_[end.node]->machine->PortUp(end.port, true, now_);
+      agents_[end.node]->machine->PortUp(end.port, {true, mtu}, now_);
       agents_[end.node]->due = now_;
     }
     wires_.push_back(std::move(ends));
@@ -110,6 +114,10 @@ class Wires {
   TimePoint now() const { return now_; }
   // Which share of what is sent from one end to another is lost; 1: all.
   std::function<double(const End& from, const End& to)> loss = [](const End&, const End&) { return 0.0; };
+  // The MTU that ports are wired with, and what passes from one end to another: longer packets are lost.
+  uint32_t mtu = 0;
+  std::function<uint32_t(const End& from, const End& to)> passes = [](const End&, const End&) { return UINT32_MAX; };
+  uint64_t padded = 0;  // packets that left
   // Each datagram arrives so many times.
   int copies = 1;
   uint64_t deliveries = 0;
@@ -138,6 +146,20 @@ class Wires {
       for (const End& to : wire) {
         if (to == from) continue;
         for (int family : agent.families) Fly(from, to, family, bytes);
+      }
+    }
+  }
+  void SendPadded(size_t node, const std::string& port, Hello hello, uint32_t packet) {
+    ++padded;
+    hello.sequence = ++agents_[node]->sequence;
+    hello.bytes = packet - HeaderBytes(AF_INET6);
+    const auto bytes = SealHello(hello, [](auto) { return fabric::Mac{}; });
+    EXPECT_EQ(bytes.size(), hello.bytes);
+    const End from{node, port};
+    for (const auto& wire : wires_) {
+      if (std::find(wire.begin(), wire.end(), from) == wire.end()) continue;
+      for (const End& to : wire) {
+        if (to != from && packet <= passes(from, to)) Fly(from, to, AF_INET6, bytes);
       }
     }
   }
@@ -198,7 +220,7 @@ TEST(WireAdjacencies, AnAgentThatRunsAnswersANewcomerAtOnce) {
   Wires wires(1);
   wires.Add(1);
   wires.Add(2);
-  wires.agent(0).machine->PortUp("ab", true, wires.now());
+  wires.agent(0).machine->PortUp("ab", {true}, wires.now());
   wires.For(seconds(20));
   wires.Wire({{0, "ab"}, {1, "ba"}});
   EXPECT_TRUE(
@@ -249,7 +271,7 @@ TEST(WireAdjacencies, AnAgentThatStartsAnewIsFoundAnew) {
   Pair pair;
   ASSERT_TRUE(pair.Until([&] { return pair.Both(); }, seconds(1)));
   pair.Restart(1, 2, 7);
-  pair.agent(1).machine->PortUp("ba", true, pair.now());
+  pair.agent(1).machine->PortUp("ba", {true}, pair.now());
   ASSERT_TRUE(pair.Until([&] { return pair.Both() && pair.agent(0).adjacent.begin()->second.far_incarnation == 7; },
                          milliseconds(10)));
   EXPECT_LE(pair.agent(0).lost.size(), 1U);
@@ -396,6 +418,92 @@ TEST(WireAdjacencies, AllPortsSayHelloInOneWaking) {
     EXPECT_GE(wires.agent(0).sent[port], 18U);
     EXPECT_LE(wires.agent(0).sent[port], 23U);
   }
+}
+
+TEST(PathMtu, WhatTheWirePassesIsFoundBeforeTheFirstCircuitIsInDoubt) {
+  for (uint32_t switch_mtu : {9000U, 8999U, 1500U, 1400U, 1000U}) {
+    Wires wires(1);
+    wires.mtu = 9000;
+    wires.passes = [&](auto&, auto&) { return switch_mtu; };
+    wires.Add(1);
+    wires.Add(2);
+    wires.Wire({{0, "ab"}, {1, "ba"}});
+    wires.For(seconds(1));
+    ASSERT_TRUE(wires.Linked(0, "ab", 1, "ba")) << "small packets pass";
+    const uint32_t expected = switch_mtu >= 9000 ? 0 : switch_mtu >= 1500 ? 1500 : 1280;
+    for (size_t node : {0, 1}) {
+      const Adjacent& seen = wires.agent(node).adjacent.begin()->second;
+      EXPECT_EQ(seen.longest, 9000U);
+      EXPECT_EQ(seen.passes, expected) << switch_mtu;
+    }
+    EXPECT_THAT(wires.agent(0).lost, IsEmpty());
+  }
+}
+
+TEST(PathMtu, EachDirectionIsItsOwnAndOneThatChangesIsNoticed) {
+  Wires wires(1);
+  wires.mtu = 9000;
+  uint32_t there = 9000;
+  wires.passes = [&](const Wires::End& from, auto&) { return from.node == 0 ? there : 9000; };
+  wires.Add(1);
+  wires.Add(2);
+  wires.Wire({{0, "ab"}, {1, "ba"}});
+  wires.For(seconds(5));
+  const auto seen = [&](size_t node) { return wires.agent(node).adjacent.begin()->second.passes; };
+  EXPECT_EQ(seen(1), 0U);
+  there = 1500;
+  wires.For(seconds(8));
+  EXPECT_EQ(seen(1), 1500U);
+  EXPECT_EQ(seen(0), 0U);
+  there = 9000;
+  wires.For(seconds(3));
+  EXPECT_EQ(seen(1), 0U);
+  EXPECT_THAT(wires.agent(1).lost, IsEmpty()) << "the link is there all the while";
+}
+
+TEST(PathMtu, AWireThatLosesPacketsOfAnySizeIsNotTakenForANarrowOne) {
+  Wires wires(7);
+  wires.mtu = 9000;
+  wires.loss = [](auto&, auto&) { return 0.1; };
+  wires.Add(1);
+  wires.Add(2);
+  wires.Wire({{0, "ab"}, {1, "ba"}});
+  int narrow = 0;
+  for (int s = 0; s < 1000; ++s) {
+    wires.For(seconds(1));
+    for (const auto& [key, adjacent] : wires.agent(0).adjacent) narrow += adjacent.passes != 0;
+  }
+  EXPECT_LE(narrow, 10) << "of 1000 seconds: five in a row are lost once in 100,000";
+}
+
+TEST(PathMtu, NothingIsTriedWhereNobodyAnswersOrTheMtuIsTheLeast) {
+  Wires lonely(1);
+  lonely.mtu = 9000;
+  lonely.Add(1);
+  lonely.Wire({{0, "ab"}});
+  lonely.For(seconds(30));
+  EXPECT_EQ(lonely.padded, 0U);
+  Wires small(1);
+  small.mtu = 1280;
+  small.Add(1);
+  small.Add(2);
+  small.Wire({{0, "ab"}, {1, "ba"}});
+  small.For(seconds(30));
+  EXPECT_EQ(small.padded, 0U);
+}
+
+TEST(PathMtu, AFewPacketsEachSecondAreTried) {
+  Wires wires(1);
+  wires.mtu = 9000;
+  wires.Add(1);
+  wires.Add(2);
+  wires.Wire({{0, "ab"}, {1, "ba"}});
+  wires.For(seconds(10));
+  wires.padded = 0;
+  wires.agent(0).moments.clear();
+  wires.For(seconds(20));
+  EXPECT_GE(wires.padded, 2 * 3 * 17U);
+  EXPECT_LE(wires.padded, 2 * 3 * 23U);
 }
 
 TEST(WireAdjacencies, AQuietWireCarriesOneHelloASecond) {
