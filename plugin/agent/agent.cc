@@ -131,6 +131,7 @@ relay::Status Agent::StartDiscovered() {
     // Before that, StartDiscovered itself listens.
     if (live_) (void)acceptor_.Follow(live_->Doors());
   };
+  hooks.limits = [this](const std::string& port) { acceptor_.Limit(port, node_.limits.AtPort(port)); };
   hooks.fabric = [this](const fabric::Fabric& before) { OnFabric(before); };
   hooks.link_up = [this](const SessionFacts& facts) { OnLinkUp(facts); };
   hooks.link_down = [this](const SessionFacts& facts, const Loss& loss) { OnLinkDown(facts, loss); };

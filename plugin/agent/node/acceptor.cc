@@ -29,6 +29,8 @@ Status Acceptor::Open(const Door& door) {
                                        "one on every node of the fabric");
   }
   RELAY_TRY(listener);
+  if (const auto limit = limits_.find(door.interface); limit != limits_.end())
+    RELAY_TRY(listener->Limit(limit->second));
   const Key key = KeyOf(door);
   RELAY_TRY(loop_.Watch(listener->fd(), paused_ == 0 ? uint32_t{EPOLLIN} : 0u, [this, key](uint32_t) { Accept(key); }));
   listeners_.emplace(key, std::move(*listener));
@@ -67,6 +69,14 @@ Status Acceptor::OpenMissing() {
     if (again_ == 0) again_ = loop_.After(kPause, [this] { (void)OpenMissing(); });
   }
   return operators;
+}
+
+void Acceptor::Limit(const std::string& interface, uint32_t packet) {
+  limits_[interface] = packet;
+  for (auto& [key, listener] : listeners_) {
+    if (key.first != interface) continue;
+    if (Status limited = listener.Limit(packet); !limited) RELAY_WARN("%s", limited.error().what.c_str());
+  }
 }
 
 void Acceptor::Accept(const Key& key) {

@@ -30,6 +30,8 @@ class Acceptor {
   // is tried again until it can or is not asked for any more.
   // Returns what only the operator can mend.
   Status Follow(std::vector<Door> doors);
+  // Callers at this interface send packets of so many bytes at most from now on; 0: as its MTU allows.
+  void Limit(const std::string& interface, uint32_t packet);
 
  private:
   using Key = std::pair<std::string, std::string>;  // interface, address
@@ -45,6 +47,7 @@ class Acceptor {
   std::vector<Door> wanted_;
   std::map<Key, transport::tcp::Listener> listeners_;
   std::set<Key> complained_;
+  std::map<std::string, uint32_t> limits_;  // by interface
   EventLoop::TimerId paused_ = 0, again_ = 0;
 };
 

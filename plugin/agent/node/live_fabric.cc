@@ -100,8 +100,16 @@ Status LiveFabric::StartDiscovery() {
   options.peers = options_.peers;
   Discovery::Hooks hooks;
   hooks.ports = [this](const std::vector<fabric::Port>& ports) { OnPorts(ports); };
-  hooks.found = [this](const Adjacent& adjacent) { sessions_->Found(adjacent); };
-  hooks.lost = [this](const Adjacent& adjacent, const Loss& loss) { sessions_->Lost(adjacent, loss); };
+  hooks.found = [this](const Adjacent& adjacent) {
+    const bool whole = adjacent.passes == 0;
+    SetLimit(adjacent, whole ? std::nullopt : std::optional(PacketLimit{adjacent.longest, adjacent.passes}));
+    sessions_->Found(adjacent);
+  };
+  hooks.lost = [this](const Adjacent& adjacent, const Loss& loss) {
+    node_.limits.Set({adjacent.near_port, adjacent.far.node, adjacent.far.port}, std::nullopt);
+    hooks_.limits(adjacent.near_port);
+    sessions_->Lost(adjacent, loss);
+  };
   hooks.seal = [this](std::span<const std::byte> bytes) {
     return options_.key ? options_.key->Sign(kHelloPurpose, bytes) : Mac{};
   };
@@ -113,6 +121,18 @@ Status LiveFabric::StartDiscovery() {
   RELAY_TRY(discovery);
   discovery_ = std::move(*discovery);
   return {};
+}
+
+// What is open goes on as it is: where it is stuck, the connection asks for another circuit.
+void LiveFabric::SetLimit(const Adjacent& adjacent, std::optional<PacketLimit> limit) {
+  if (!node_.limits.Set({adjacent.near_port, adjacent.far.node, adjacent.far.port}, limit)) return;
+  const std::string near = node_.name() + "/" + adjacent.near_port, far = adjacent.far_name + "/" + adjacent.far.port;
+  if (limit) {
+    RELAY_WARN("link %s to %s: %s", near.c_str(), far.c_str(), LimitText(near, far, *limit).c_str());
+  } else {
+    RELAY_INFO("link %s to %s: packets of %u bytes come now", near.c_str(), far.c_str(), adjacent.longest);
+  }
+  hooks_.limits(adjacent.near_port);
 }
 
 void LiveFabric::OnPorts(const std::vector<fabric::Port>& ports) {

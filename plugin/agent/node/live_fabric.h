@@ -29,6 +29,7 @@ class LiveFabric {
   };
   struct Hooks {
     std::function<void()> ports;                                     // the doors changed
+    std::function<void(const std::string& port)> limits;             // other packets come to that port than before
     std::function<void(const fabric::Fabric& before)> fabric;        // LocalNode has another fabric now
     std::function<std::string(const std::string& question)> answer;  // to a survey
     // A link of this node, by its session: before the fabric has it, and before it has it no more.
@@ -73,6 +74,7 @@ class LiveFabric {
   SessionTable::Hooks SessionHooks();
   void OnPorts(const std::vector<fabric::Port>& ports);
   void LookUpVerbsAgain();
+  void SetLimit(const Adjacent& adjacent, std::optional<PacketLimit> limit);
   void OnSessionUp(const SessionFacts& facts);
   void OnSessionDown(const SessionFacts& facts, const Loss& loss);
   void OnRecords(SessionId session, const fabric::LinkStateMessage& message);

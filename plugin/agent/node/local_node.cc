@@ -190,7 +190,7 @@ std::vector<transport::tcp::DialTarget> TargetsOf(const LocalNode& node, const L
   const fabric::Port& far = node.fabric.nodes[ends.far.node].ports[ends.far.port];
   std::vector<transport::tcp::DialTarget> out;
   if (!node.declared) {
-    const auto live = node.reach.find({near.name, node.fabric.nodes[ends.far.node].id, far.name});
+    const auto live = node.reach.find(KeyOf(node, ends));
     if (live != node.reach.end()) out.push_back(live->second);
     return out;
   }
@@ -201,6 +201,17 @@ std::vector<transport::tcp::DialTarget> TargetsOf(const LocalNode& node, const L
     if (from != near.addresses.end()) out.push_back({node.interfaces[ends.near.port], *from, to.WithPort(node.port)});
   }
   return out;
+}
+
+LinkKey KeyOf(const LocalNode& node, const LinkEnds& ends) {
+  const fabric::Node& far = node.fabric.nodes[ends.far.node];
+  return {node.fabric.nodes[ends.near.node].ports[ends.near.port].name, far.id, far.ports[ends.far.port].name};
+}
+
+transport::tcp::HopOptions HopOver(const LocalNode& node, const LinkEnds& ends) {
+  transport::tcp::HopOptions hop = node.hop;
+  if (const auto limit = node.limits.Of(KeyOf(node, ends))) hop.packet = limit->passes;
+  return hop;
 }
 
 std::string TargetText(const transport::tcp::DialTarget& target) {

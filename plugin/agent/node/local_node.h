@@ -2,7 +2,6 @@
 // for the agent's life; discovered, it is replaced between two events whenever the fabric changes, so that nobody keeps
 // an index into it from one event to the next.
 #pragma once
-#include <compare>
 #include <map>
 #include <optional>
 #include <span>
@@ -10,20 +9,13 @@
 #include <vector>
 
 #include "agent/discovery/verbs_ports.h"
+#include "agent/node/packet_limits.h"
 #include "relay/control.h"
 #include "relay/fabric.h"
 #include "relay/knobs.h"
 #include "transport/tcp/dial.h"
 
 namespace relay::agent {
-
-// One of this node's links by names, which outlive a change of the fabric.
-struct LinkKey {
-  std::string near_port;
-  NodeId far = 0;
-  std::string far_port;
-  auto operator<=>(const LinkKey&) const = default;
-};
 
 struct LocalNode {
   fabric::Fabric fabric;
@@ -37,6 +29,7 @@ struct LocalNode {
   transport::tcp::HopOptions hop;
   std::vector<std::string> interfaces;                  // of each of its ports
   std::map<LinkKey, transport::tcp::DialTarget> reach;  // discovered: how each live link is dialled
+  PacketLimits limits;                                  // discovered: links over which only small packets come
   bool rdma = true;                                     // NCCL_RELAY_RDMA
   VerbsRoots verbs_roots;                               // where verbs devices are looked for
   std::vector<PortVerbs> verbs;                         // of each of its ports, as looked up last
@@ -91,6 +84,12 @@ std::optional<LinkEnds> EndsFrom(const LocalNode& node, size_t link);
 // Every way to dial this link, best first: pairs of addresses, or what a live session has proven. A routed one's
 // interface is empty.
 std::vector<transport::tcp::DialTarget> TargetsOf(const LocalNode& node, const LinkEnds& ends);
+
+// The name of one of this node's links.
+LinkKey KeyOf(const LocalNode& node, const LinkEnds& ends);
+
+// How a hop over this link is set.
+transport::tcp::HopOptions HopOver(const LocalNode& node, const LinkEnds& ends);
 
 // "10.77.0.2:21517 on ab"
 std::string TargetText(const transport::tcp::DialTarget& target);

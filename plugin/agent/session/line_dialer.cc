@@ -35,6 +35,7 @@ void LineDialer::Dial(const LineKey& key) {
   SessionCall::Facts facts;
   facts.target = {a.routed ? "" : a.near_port, a.near_address, a.far_address};
   facts.hop = parts_.self.hop;
+  facts.hop.packet = a.passes;
   facts.key = parts_.self.key;
   facts.peer = {a.far.node, a.far_name};
   facts.message = Introduction(parts_.self, line);

@@ -20,7 +20,10 @@ HopDialer::HopDialer(EventLoop& loop, const LocalNode& node, OpenMessage open, D
       deadline_(loop.clock().Now() + node.connect_timeout),
       trust_(std::move(trust)) {
   if (auto link = fabric::FindLink(node_.fabric, open_.route[open_.hop])) {
-    if (auto ends = EndsFrom(node_, *link)) targets_ = TargetsOf(node_, *ends);
+    if (auto ends = EndsFrom(node_, *link)) {
+      targets_ = TargetsOf(node_, *ends);
+      hop_ = HopOver(node_, *ends);
+    }
   }
   SetTimer(Duration::zero(), [this] { DialNext(); });
 }
@@ -43,7 +46,7 @@ void HopDialer::HangUp() {
 void HopDialer::DialNext() {
   while (next_target_ < targets_.size()) {
     const auto& target = targets_[next_target_];
-    auto fd = transport::tcp::StartDial(target, node_.hop);
+    auto fd = transport::tcp::StartDial(target, hop_);
     if (fd) {
       socket_ = std::move(*fd);
       auto watched = loop_.Watch(socket_.get(), EPOLLOUT, [this](uint32_t) { OnConnecting(); });

@@ -59,6 +59,7 @@ class HopDialer {
   const OpenMessage open_;
   Done done_;
   std::vector<transport::tcp::DialTarget> targets_;
+  transport::tcp::HopOptions hop_;
   size_t next_target_ = 0;
   std::string failures_;  // of the targets so far
   int last_errno_ = 0;

@@ -105,6 +105,18 @@ void Outgoing::DialBetter(const fabric::Path& best) {
                                    " is better than " + fabric::PathText(node.fabric, best))));
 }
 
+// What is known of a first link over which only small packets come; empty where all do.
+std::string Outgoing::FirstLimit(const fabric::Path& path) const {
+  const LocalNode& node = parts_.node;
+  const auto ends = EndsFrom(node, path.links.front());
+  const auto limit = ends ? node.limits.Of(KeyOf(node, *ends)) : std::nullopt;
+  if (!limit) return "";
+  const auto name = [&](const fabric::LinkEnd& end) {
+    return node.fabric.nodes[end.node].name + "/" + node.fabric.nodes[end.node].ports[end.port].name;
+  };
+  return LimitText(name(ends->near), name(ends->far), *limit);
+}
+
 // Says why a path whose first link is a cable of this node is not taken: the cable is out.
 std::string Outgoing::CableText(const fabric::Path& path) const {
   const auto* event = parts_.history.Find(fabric::NameOf(parts_.node.fabric, path.links.front()));
@@ -136,7 +148,9 @@ void Outgoing::DialPath(const fabric::Path& path) {
   tried_.insert(tried_.end(), open.route.begin(), open.route.end());
   path_ = fabric::PathText(node.fabric, path);
   note_ = path.last_resort ? LastResortText(node, path) : "";
-  if (!detour_.empty()) note_ += (note_.empty() ? "" : "; ") + detour_;
+  for (const std::string& more : {detour_, FirstLimit(path)}) {
+    if (!more.empty()) note_ += (note_.empty() ? "" : "; ") + more;
+  }
   if (open.route.size() > kMaxHops) {
     return Finish(
         tl::unexpected(Refuse(node, RefusedCode::kNoPath, Again::kCannotHelp,

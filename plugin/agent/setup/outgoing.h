@@ -51,6 +51,7 @@ class Outgoing {
   void NotThere(const std::string& why);
   std::string CableText(const fabric::Path& path) const;
   void CableOut(const fabric::Path& path);
+  std::string FirstLimit(const fabric::Path& path) const;
   Result<fabric::Path> NextPath(size_t to);
   void DialBetter(const fabric::Path& best);
   void DialPath(const fabric::Path& path);
