@@ -13,6 +13,7 @@ enum class FaultKind : uint8_t {
   kSlow,
   kLoss,
   kMtu,
+  kNarrow,
   kKill,
   kKillRanks,
   kKillAgent,
@@ -29,13 +30,14 @@ struct FaultOption {
   const char* name;  // without "--"
   const char* help;
 };
-inline constexpr std::array<FaultOption, 15> kFaultOptions{{
+inline constexpr std::array<FaultOption, 16> kFaultOptions{{
     {FaultKind::kCut, "cut", "take a link down: A-B@3s after the ranks' start, or A/ab@3s for one cable"},
     {FaultKind::kHeal, "heal", "make a link again what it was before any fault: A-B@6s"},
     {FaultKind::kDrop, "drop", "swallow every packet of a link, which stays up: A-B@3s, one way: A>B@3s"},
     {FaultKind::kSlow, "slow", "change a link's rate: A-B=1%@3s, A>B=10mbit@3s"},
     {FaultKind::kLoss, "loss", "lose packets of a link at random: A-B=1%@3s"},
     {FaultKind::kMtu, "mtu-at", "change a link's MTU: A-B=1280@3s, at one end: A>B=1280@3s"},
+    {FaultKind::kNarrow, "narrow", "swallow longer packets of a link, as a switch of that MTU does: A-B=1500@3s"},
     {FaultKind::kKill, "kill", "kill every process of a node: B@4s"},
     {FaultKind::kKillRanks, "kill-ranks", "kill what runs in a node beside its agents: B@4s"},
     {FaultKind::kKillAgent, "kill-agent", "kill the agents of a node: B@4s"},

@@ -13,6 +13,7 @@ struct LinkState {
   uint32_t rate_kbit = 0;  // of what it sends; 0: unshaped
   uint32_t loss_ppm = 0;   // of what it sends, lost on the way
   uint32_t mtu = 1500;
+  uint32_t longest = 0;  // IP packet of what it sends that passes; 0: all
   bool operator==(const LinkState&) const = default;
 };
 

@@ -150,7 +150,9 @@ Status CheckOptions(const RunOptions& options) {
 // What a fault needs is asked for before the ranks start.
 Result<std::vector<Fault>> PlanFaults(const Plan& plan, const RunOptions& options) {
   Result<std::vector<Fault>> faults = ParseSchedule(plan, options);
-  const auto loses = [](const Fault& fault) { return fault.kind == FaultKind::kLoss; };
+  const auto loses = [](const Fault& fault) {
+    return fault.kind == FaultKind::kLoss || fault.kind == FaultKind::kNarrow;
+  };
   if (faults && std::any_of(faults->begin(), faults->end(), loses)) RELAY_TRY(FindProgram("nft", "nftables"));
   return faults;
 }

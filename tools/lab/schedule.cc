@@ -21,7 +21,7 @@ struct Parts {
 };
 
 bool TakesValue(FaultKind kind) {
-  return kind == FaultKind::kSlow || kind == FaultKind::kLoss || kind == FaultKind::kMtu;
+  return kind == FaultKind::kSlow || kind == FaultKind::kLoss || kind == FaultKind::kMtu || kind == FaultKind::kNarrow;
 }
 
 const FaultOption& OptionOf(FaultKind kind) {
@@ -40,6 +40,8 @@ std::string ExampleOf(FaultKind kind) {
       return "A-B=1%@3s";
     case FaultKind::kMtu:
       return "A-B=1280@3s";
+    case FaultKind::kNarrow:
+      return "A-B=1500@3s";
     default:
       return IsLinkFault(kind) ? "A-B@3s" : "B@3s";
   }
@@ -91,6 +93,11 @@ Status SetValue(Fault& fault, const std::string& text) {
     fault.value = static_cast<uint32_t>(number);
     return {};
   }
+  if (fault.kind == FaultKind::kNarrow) {
+    if (!unit.empty() || !(number >= 68 && number <= 65535)) return Wrong(fault, "a packet has 68 to 65535 bytes");
+    fault.value = static_cast<uint32_t>(number);
+    return {};
+  }
   if (fault.kind == FaultKind::kLoss) {
     if (unit != "%" || !(number >= 0 && number <= 100)) return Wrong(fault, "a loss is 0% to 100%");
     fault.value = static_cast<uint32_t>(std::lround(number * kMillion / 100));
@@ -127,7 +134,7 @@ Status SetPlace(const Plan& plan, const std::string& what, Fault& fault) {
 
 }  // namespace
 
-bool IsLinkFault(FaultKind kind) { return kind <= FaultKind::kMtu; }
+bool IsLinkFault(FaultKind kind) { return kind <= FaultKind::kNarrow; }
 
 Result<Duration> ParseDuration(std::string_view text) {
   const bool ms = text.size() > 2 && text.substr(text.size() - 2) == "ms";
@@ -195,6 +202,9 @@ LinkState After(const Plan& plan, const Fault& fault, const fabric::LinkEnd& end
       break;
     case FaultKind::kMtu:
       after.mtu = fault.value;
+      break;
+    case FaultKind::kNarrow:
+      after.longest = fault.value;
       break;
     default:
       break;

@@ -18,7 +18,8 @@ struct Fault {
   FaultKind kind = FaultKind::kCut;
   Duration after{};
   Place place;            // of a link's fault
-  uint32_t value = 0;     // kSlow: kbit/s, or parts of a million when `relative`; kLoss: parts of a million; kMtu
+  uint32_t value = 0;     // kSlow: kbit/s, or parts of a million when `relative`; kLoss: parts of a million; kMtu,
+                          // kNarrow: bytes
   bool relative = false;  // to the link's rate or, where it has none, to its declared speed
   size_t node = 0;        // of a node's fault
   std::string text;       // as given: "cut A-B@3s"

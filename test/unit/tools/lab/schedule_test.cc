@@ -117,6 +117,9 @@ TEST(Schedule, EveryOptionIsReadAndSaysWhatIsWrong) {
   for (const char* wrong : {"A-B=1279@1s", "A-B=65536@1s", "A-B=1500b@1s", "A-B=@1s"}) {
     EXPECT_THAT(WhyNot(plan, FaultKind::kMtu, wrong), HasSubstr("an MTU is 1280 to 65535")) << wrong;
   }
+  for (const char* wrong : {"A-B=67@1s", "A-B=65536@1s", "A-B=1500b@1s", "A-B=@1s"}) {
+    EXPECT_THAT(WhyNot(plan, FaultKind::kNarrow, wrong), HasSubstr("a packet has 68 to 65535 bytes")) << wrong;
+  }
 }
 
 TEST(Schedule, APercentageIsOfTheRateOrOfTheDeclaredSpeed) {
@@ -142,24 +145,32 @@ TEST(LinkState, FaultsBecomeCommands) {
   const LinkChange loss = ChangeOf(plan, FaultKind::kLoss, "A-B=1%@0");
   EXPECT_THAT(NftCommands(plan, loss), HasSubstr("hook ingress device \"ba\" priority 0"));
   EXPECT_THAT(NftCommands(plan, loss), HasSubstr("numgen random mod 1000000 < 10000 drop"));
+  const LinkChange narrow = ChangeOf(plan, FaultKind::kNarrow, "A-B=1500@0");
+  EXPECT_EQ(IpCommands(plan, narrow), "link set dev ab gso_max_segs 1\n");
+  EXPECT_THAT(NftCommands(plan, narrow), HasSubstr("meta length > 1500 drop"));
+  LinkState both = loss.to;
+  both.longest = 1500;
+  EXPECT_THAT(NftCommands(plan, {loss.end, loss.from, both}),
+              testing::AllOf(HasSubstr("< 10000 drop"), HasSubstr("> 1500 drop")));
 }
 
 TEST(LinkState, HealUndoesEverything) {
   const Plan plan = PlanAtRate("chain:2", 1000000);
-  const LinkChange heal = ChangeOf(plan, FaultKind::kHeal, "A-B@0", {true, true, 10, 10000, 1400});
+  const LinkChange heal = ChangeOf(plan, FaultKind::kHeal, "A-B@0", {true, true, 10, 10000, 1400, 1300});
   EXPECT_EQ(heal.to, BuiltState(plan, heal.end));
   EXPECT_EQ(IpCommands(plan, heal),
-            "link set dev ab mtu 1500\nlink set dev ab up\naddress replace 10.77.0.1/30 dev ab\n");
+            "link set dev ab mtu 1500\nlink set dev ab gso_max_segs 65535\nlink set dev ab up\naddress replace "
+            "10.77.0.1/30 dev ab\n");
   EXPECT_EQ(TcCommands(plan, heal), "qdisc replace dev ab root tbf rate 1000mbit burst 262144 limit 2762144\n");
   EXPECT_EQ(NftCommands(plan, heal), "add table netdev lab_loss_0\ndelete table netdev lab_loss_0\n");
   const Plan unshaped = PlanOf("chain:2");
-  EXPECT_EQ(TcCommands(unshaped, ChangeOf(unshaped, FaultKind::kHeal, "A-B@0", {false, true, 0, 0, 1500})),
+  EXPECT_EQ(TcCommands(unshaped, ChangeOf(unshaped, FaultKind::kHeal, "A-B@0", {false, true, 0, 0, 1500, 0})),
             "qdisc replace dev ab root noqueue\n");
 }
 
 TEST(LinkState, OneFaultLeavesTheOthersAlone) {
   const Plan plan = PlanOf("chain:2");
-  const LinkState dropping{false, true, 0, 0, 1500};
+  const LinkState dropping{false, true, 0, 0, 1500, 0};
   const LinkChange slow = ChangeOf(plan, FaultKind::kSlow, "A-B=10mbit@0", dropping);
   EXPECT_EQ(TcCommands(plan, slow), "qdisc replace dev ab root blackhole\n");
   EXPECT_TRUE(slow.to.drop);
