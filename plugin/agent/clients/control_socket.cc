@@ -28,9 +28,19 @@ std::optional<ControlSocket::Taken> WhoHas(const std::string& name) {
   return ControlSocket::Taken{name, peer.pid};
 }
 
+// A mistyped name must not cost anybody a file.
+Status CheckNothingElseIsThere(const std::string& name) {
+  struct stat facts {};
+  if (lstat(name.c_str(), &facts) != 0 || S_ISSOCK(facts.st_mode)) return {};
+  return Fail(ErrorCode::kUsage, name +
+                                     " is there and is no socket: it is left alone, set NCCL_RELAY_SOCKET to a name " +
+                                     "that nothing else has");
+}
+
 // Only the holder of the lock removes a stale file, so that two starters never remove each other's fresh one.
 Result<Fd> LockPath(const std::string& name) {
-  Fd lock(open((name + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  RELAY_TRY(CheckNothingElseIsThere(name));
+  Fd lock(open((name + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!lock) return FailErrno(ErrorCode::kUsage, "cannot make " + name + ".lock");
   if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return FailErrno(ErrorCode::kSystem, name + ".lock is held");
   unlink(name.c_str());

@@ -164,6 +164,28 @@ TEST_F(AgentAlone, AStaleSocketFileIsReplacedAndALiveOneIsNot) {
   rmdir(folder);
 }
 
+// A name that was mistyped costs nobody a file.
+TEST_F(AgentAlone, WhatIsNoSocketIsLeftAlone) {
+  char folder[] = "/tmp/nccl-relay-test-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string file = std::string(folder) + "/model.bin", link = std::string(folder) + "/link";
+  Fd made(open(file.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+  ASSERT_EQ(write(made.get(), "weights", 7), 7);
+  ASSERT_EQ(symlink(file.c_str(), link.c_str()), 0);
+  for (const std::string& name : {file, link, std::string(folder)}) {
+    std::optional<ControlSocket::Taken> taken;
+    auto bound = ControlSocket::Bind({name}, taken);
+    ASSERT_FALSE(bound) << name;
+    EXPECT_EQ(bound.error().what.find(name + " is there and is no socket"), 0u) << bound.error().what;
+    struct stat facts {};
+    EXPECT_EQ(lstat(name.c_str(), &facts), 0);
+    EXPECT_NE(access((name + ".lock").c_str(), F_OK), 0) << "nothing is left beside it";
+  }
+  EXPECT_EQ(lseek(made.get(), 0, SEEK_END), 7);
+  for (const std::string& name : {link, file}) unlink(name.c_str());
+  EXPECT_EQ(rmdir(folder), 0);
+}
+
 TEST_F(AgentAlone, RefusesAnotherVersionInWords) {
   Start(OptionsFor(chain_, 1));
   auto bytes = EncodeOpen(OpenToB());
