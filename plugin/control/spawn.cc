@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <string_view>
 #include <vector>
 
 #include "base/fd.h"
@@ -82,6 +83,27 @@ struct Attributes {
   ~Attributes() { posix_spawnattr_destroy(&attributes); }
 };
 
+// What an agent and the libraries that it loads read. The rest is the job's own, tokens among it, and the agent
+// outlives the job; NOTIFY_SOCKET, too, is that of whoever manages the job.
+bool IsForTheAgent(std::string_view variable) {
+  constexpr std::string_view kPrefixes[] = {"NCCL_RELAY_", "LD_",   "IBV_",  "RDMAV_", "MLX", "CUDA_",        "NVIDIA_",
+                                            "ASAN_",       "LSAN_", "TSAN_", "UBSAN_", "LC_", "LLVM_PROFILE", "GCOV_"};
+  constexpr std::string_view kNames[] = {"PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "LANG", "TZ"};
+  const std::string_view name = variable.substr(0, variable.find('='));
+  return std::any_of(std::begin(kPrefixes), std::end(kPrefixes),
+                     [&](auto prefix) { return name.starts_with(prefix); }) ||
+         std::find(std::begin(kNames), std::end(kNames), name) != std::end(kNames);
+}
+
+std::vector<char*> EnvironmentOfTheAgent() {
+  std::vector<char*> out;
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
+    if (IsForTheAgent(*variable)) out.push_back(*variable);
+  }
+  out.push_back(nullptr);
+  return out;
+}
+
 // A session of its own, no signal blocked or ignored, and not one descriptor of this process: a pipe of the job that
 // the agent kept open would keep the job's launcher waiting.
 Result<pid_t> Start(const std::vector<std::string>& command, const std::string& log, int status) {
@@ -104,8 +126,9 @@ Result<pid_t> Start(const std::vector<std::string>& command, const std::string& 
   std::vector<char*> argv;
   for (const std::string& argument : command) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
+  const std::vector<char*> environment = EnvironmentOfTheAgent();
   pid_t pid = -1;
-  int err = posix_spawn(&pid, command[0].c_str(), &files.actions, &how.attributes, argv.data(), environ);
+  int err = posix_spawn(&pid, command[0].c_str(), &files.actions, &how.attributes, argv.data(), environment.data());
   if (err != 0) {
     std::string hint = log.empty() ? "" : " (or its log " + log + ")";
     return FailErrno(ErrorCode::kSystem, "cannot start the agent " + command[0] + hint, err);

@@ -82,6 +82,30 @@ def test_an_idle_agent_that_a_plugin_started_ends_by_itself(box):
     assert 4 < run.seconds < 20, run.text()
 
 
+def test_what_a_plugin_starts_keeps_nothing_of_the_first_rank(box):
+    """Its one core, its niceness, its limits and its secrets are the rank's own; the agent serves whoever comes."""
+    perf = f"{box.binary} perf all_reduce -b 8 -e 8 -n 1 -w 0"
+    bounds = "taskset -c 0 nice -n 5 prlimit --cpu=60:unlimited --fsize=100000000:unlimited"
+    show = (f"agent=$({OWN}); cd /proc/$agent; taskset -pc $agent; grep -E 'Max (cpu time|file size)' limits; "
+            "echo nice $(cut -d' ' -f19 stat); tr '\\0' '\\n' < environ | cut -d= -f1 | sort | tr '\\n' ' '")
+    run = in_node_a(box, f"taskset -pc $$; {bounds} {perf}; {show}", options=["--agents", "none", "--discover"],
+                    env={"HF_TOKEN": "secret", "NOTIFY_SOCKET": "@job", "NCCL_DEBUG": "WARN", "NCCL_RELAY_LINGER": "9",
+                         "WORLD_SIZE": "1"}).ok()
+    shell, agent = re.findall(r"current affinity list: (\S+)", run.output)
+    assert shell == agent, run.text()
+    assert len(re.findall(r"Max (?:cpu time|file size) +unlimited +unlimited", run.output)) == 2, run.text()
+    run.says("nice 0")
+    names = run.output.splitlines()[-1].removeprefix("A| ").split()
+    assert "NCCL_RELAY_LINGER" in names and "PATH" in names, run.text()
+    assert not {"HF_TOKEN", "NOTIFY_SOCKET", "NCCL_DEBUG", "WORLD_SIZE", "RANK"} & set(names), run.text()
+
+
+def test_a_limit_that_may_not_be_raised_is_said_aloud(box):
+    run = in_node_a(box, f"prlimit --cpu=60:60 setpriv --bounding-set -sys_resource {box.binary} perf all_reduce -b 8 -e 8 -n 1 -w 0", options=["--agents", "none"]).ok()
+    log = run.text()
+    assert "WARN the agent keeps a limit of 60 s of CPU time, after which the kernel ends it" in log, log
+
+
 def test_one_that_an_operator_started_stays(box):
     run = in_node_a(box, f"sleep 1; {AGENTS} | wc -l", options=["--agents", "A"], env={"NCCL_RELAY_LINGER": "0"}).ok()
     assert run.output == "A| 1\n"

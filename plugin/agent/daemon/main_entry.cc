@@ -211,6 +211,9 @@ Status Serve(const Arguments& arguments, const StartMetrics& start_metrics, Stat
   RELAY_TRY(metrics);
   // Whatever file system this was started in may be unmounted.
   if (arguments.auto_started && chdir("/") != 0) RELAY_TRACE("cannot leave the folder this was started in");
+  if (arguments.auto_started) {
+    if (const std::string left = ShedTheStartersBounds(); !left.empty()) RELAY_WARN("the agent keeps %s", left.c_str());
+  }
   if (!RunUrgently()) RELAY_INFO("the agent runs at normal priority: it may not set another (CAP_SYS_NICE)");
   Announce(**agent, names);
   status.Say("ready");
