@@ -24,6 +24,7 @@ FAULTS = {
     "drain": "it is asked to end",
     "loss": "a cable loses 1 % of the packets",
     "mtu": "a cable's MTU drops",
+    "hole": "what is between a cable's ends passes less than their MTU, which stays",
     "peer-kill": "a rank is killed",
     "peer-stop": "a rank is stopped for longer than every timeout of messages",
     "late": "a rank posts its first receives late, by more than every timeout",
@@ -40,6 +41,7 @@ chain:3       all_reduce  alltoall  sendrecv  idle   init   close
   drain       on          on        on        on     error  on
   loss        on          on        on        on     on     on
   mtu         on          on        on        on     on     on
+  hole        on          on        on        on     on     on
   peer-kill   once        once      once      once   once   once
   peer-stop   on          on        on        on     on     on
   late        on          on        on        on     on     on
@@ -54,6 +56,7 @@ ring:4        all_reduce  alltoall  sendrecv  idle   init   close
   drain       on          on        on        on     on     on
   loss        on          on        on        on     on     on
   mtu         on          on        on        on     on     on
+  hole        on          on        on        on     on     on
   peer-kill   once        once      once      once   once   once
   peer-stop   on          on        on        on     on     on
   late        on          on        on        on     on     on
@@ -68,6 +71,7 @@ grid:2x3      all_reduce  alltoall  sendrecv  idle   init   close
   drain       on          on        on        on     on     on
   loss        on          on        on        on     on     on
   mtu         on          on        on        on     on     on
+  hole        on          on        on        on     on     on
   peer-kill   once        once      once      once   once   once
   peer-stop   on          on        on        on     on     on
   late        on          on        on        on     on     on
@@ -103,23 +107,27 @@ KNOBS = {"CONNECT": 6, "RECOVER": 3, "HOP": 1, "LINGER": 2}
 LATE_KNOBS = {"CONNECT": 3, "RECOVER": 2, "HOP": 1, "LINGER": 2}
 # A busy machine flaps slowly, and whoever is done first waits for the others as long as they may take to recover.
 FLAP_KNOBS = {"CONNECT": 12, "RECOVER": 12, "HOP": 1, "LINGER": 12}
+# Five rounds of padded hellos find it, and a circuit that is in doubt for three seconds is replaced by one of small packets.
+HOLE_KNOBS = {"CONNECT": 15, "RECOVER": 15, "HOP": 1, "LINGER": 2}
 STOPPED, LATE, PAUSED = 4, 7, 2
 FLAPS, DOWN, UP = 10, 0.06, 0.06
 
 
 def knobs(fault):
-    return {"late": LATE_KNOBS, "flap": FLAP_KNOBS}.get(fault, KNOBS)
+    return {"late": LATE_KNOBS, "flap": FLAP_KNOBS, "hole": HOLE_KNOBS}.get(fault, KNOBS)
 
 
 def lasts(fault):
     """From its first moment until the job may be expected to work again."""
-    return {"flap": FLAPS * (DOWN + UP), "relay-stop": PAUSED, "peer-stop": STOPPED, "restart": 0.3}.get(fault, 0)
+    return {"flap": FLAPS * (DOWN + UP), "relay-stop": PAUSED, "peer-stop": STOPPED, "restart": 0.3, "hole": 10}.get(fault, 0)
 
 
 def options(fault, at):
     """Of `nccl-relay lab run`, for a fault that begins `at` seconds after the ranks' start."""
     one = {"cut": f"--cut {LINK}", "slow": f"--slow {LINK}=1%", "loss": f"--loss {LINK}=1%", "mtu": f"--mtu-at {LINK}=1280",
            "relay-kill": f"--kill-agent {RELAY}", "drain": f"--drain-agent {RELAY}", "peer-kill": f"--kill-ranks {PEER}"}
+    if fault == "hole":
+        return ["--mtu", "9000", f"--narrow={LINK}=1500@{at:.3f}s"]
     if fault in one:
         return [f"{one[fault]}@{at:.3f}s"]
     if fault == "flap":
