@@ -127,7 +127,7 @@ def options(fault, at):
     one = {"cut": f"--cut {LINK}", "slow": f"--slow {LINK}=1%", "loss": f"--loss {LINK}=1%", "mtu": f"--mtu-at {LINK}=1280",
            "relay-kill": f"--kill-agent {RELAY}", "drain": f"--drain-agent {RELAY}", "peer-kill": f"--kill-ranks {PEER}"}
     if fault == "hole":
-        return ["--mtu", "9000", f"--narrow={LINK}=1500@{at:.3f}s"]
+        return [f"--narrow {LINK}=1500@{at:.3f}s", "--mtu 9000"]
     if fault in one:
         return [f"{one[fault]}@{at:.3f}s"]
     if fault == "flap":
