@@ -27,7 +27,7 @@ class PathMtu {
 
  private:
   uint32_t longest_ = 0, rounds_ = 0;
-  uint32_t longest_came_ = 0;                       // in which round
+  uint32_t longest_came_ = 0;                        // in which round
   std::array<uint32_t, kSmaller.size()> came_ = {};  // of the smaller ones, likewise; 0: not yet
 };
 

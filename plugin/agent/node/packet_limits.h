@@ -54,9 +54,10 @@ class PacketLimits {
 // "of the packets of up to 9000 bytes that B/ba sends, none longer than 1500 comes to A/ab: ...", with the remedy.
 inline std::string LimitText(const std::string& near, const std::string& far, const PacketLimit& limit) {
   const std::string passes = std::to_string(limit.passes), longest = std::to_string(limit.longest);
-  return "of the packets of up to " + longest + " bytes (its MTU) that " + far + " may send, none longer than " + passes +
-         " comes to " + near + ": what is between them, a switch or a tunnel, passes less than the ports' MTU. TCP keeps to " +
-         passes + " bytes there, which costs speed, and RDMA may not get through. Let it pass " + longest +
+  return "of the packets of up to " + longest + " bytes (its MTU) that " + far + " may send, none longer than " +
+         passes + " comes to " + near +
+         ": what is between them, a switch or a tunnel, passes less than the ports' MTU. TCP keeps to " + passes +
+         " bytes there, which costs speed, and RDMA may not get through. Let it pass " + longest +
          " bytes, or set the MTU of both ports to " + passes;
 }
 
