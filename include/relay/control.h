@@ -69,7 +69,8 @@ struct Unwatch {
 // The answer to this request number is not wanted any more.
 struct Cancel {};
 // Answered by Answer. Questions: "status", "fabric" (a declaration), "flows", "survey" (every node's flows),
-// "discovery", "neighbours", "transit" (a number).
+// "discovery", "neighbours", "transit" (a number), "settings" (the knobs that it goes by, a line "NAME=value" each),
+// "give way" ("yes": it ends, for this client to start another; else why it stays).
 struct Query {
   std::string question;
 };

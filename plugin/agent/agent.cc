@@ -10,7 +10,7 @@ namespace relay::agent {
 namespace {
 
 // Descriptors that no lease counts: standard ones, epoll, listeners, idle pipes, probes.
-constexpr size_t kReserved = 160;
+constexpr size_t kReserved = 160, kLeastLeases = 8;
 // A discovered fabric that has not changed for so long is whole: neighbours find each other by a burst of hellos.
 constexpr Duration kSettling = std::chrono::seconds(2);
 constexpr Duration kSurveyPatience = std::chrono::milliseconds(800);
@@ -66,10 +66,11 @@ Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
       options_(std::move(options)),
       node_(options_.node),
       paths_(node_.self),
-      budget_(options_.descriptors - std::min(options_.descriptors, kReserved)),
+      budget_(options_.descriptors, kReserved),
       clients_(loop, std::move(socket), [this] { return MakeWelcome(); }, budget_, counters_,
                {[this](ClientId id, control::Packet packet) { OnPacket(id, std::move(packet)); },
-                [this](ClientId id) { OnGone(id); }}),
+                [this](ClientId id) { OnGone(id); }, [this](const std::string& who) { return OnStranger(who); },
+                [this](pid_t pid) { return OnFull(pid); }}),
       relay_(loop, counters_, MakeSlotBudget(options_)),
       flows_(loop.clock()),
       log_(loop.clock()),
@@ -104,6 +105,12 @@ Agent::Agent(EventLoop& loop, AgentOptions options, ControlSocket socket)
 Agent::~Agent() = default;
 
 Result<std::unique_ptr<Agent>> Agent::Start(EventLoop& loop, AgentOptions options, ControlSocket socket) {
+  if (options.descriptors < kReserved + kLeastLeases) {
+    return Fail(ErrorCode::kUsage, "`ulimit -n` is " + std::to_string(options.descriptors) +
+                                       " here, and an agent needs at least " +
+                                       std::to_string(kReserved + kLeastLeases) +
+                                       ": raise it where the job starts, or start `nccl-relay agent` before with more");
+  }
   std::unique_ptr<Agent> agent(new Agent(loop, std::move(options), std::move(socket)));
   RELAY_TRY(agent->options_.discover ? agent->StartDiscovered() : agent->StartDeclared());
   CheckLockedMemory(agent->node_, agent->options_.registered);
@@ -266,6 +273,7 @@ void Agent::Drain(Duration longest) {
 
 void Agent::Reconfigure(Settings settings) {
   circuits_.set_key(settings.key);
+  node_.settings = std::move(settings.text);
   if (live_) return live_->Reconfigure(settings.ifname, settings.peers, settings.key);
   LookUpVerbs(node_, paths_);
 }
@@ -307,6 +315,10 @@ void Agent::OnQuery(ClientId client, uint64_t request, const std::string& questi
   if (session == nullptr) return;
   if (live_) live_->CountHellos();
   if (question == "status") return session->Answer(request, Status());
+  if (question == "settings") return session->Answer(request, node_.settings);
+  if (question == "give way") {
+    return session->Answer(request, options_.auto_started ? ending_.GiveWay(client) : "an operator started it");
+  }
   if (question == "fabric") return session->Answer(request, fabric::PrintFabric(node_.fabric));
   if (question == "flows") return session->Answer(request, FlowsJson(kMostFlows));
   if (question == "discovery") {
@@ -352,6 +364,27 @@ void Agent::OnGone(ClientId client) {
   tokens_.DropOwner(client);
   circuits_.DropClient(client);
   watch_.DropClient(client);
+  ending_.Gone(client);
+}
+
+RefusedMessage Agent::OnFull(pid_t pid) {
+  const std::string why = "the agent of " + node_.name() +
+                          " serves as many processes and circuits as its `ulimit -n` of " +
+                          std::to_string(budget_.whole()) + " allows: raise it for its agent";
+  log_.Warn("full", "process " + std::to_string(pid) + ": " + why);
+  return Refuse(node_, RefusedCode::kLimit, Again::kMayHelp, why);
+}
+
+// A process of another user, which this agent does not serve. What a job has started does not stay for ever.
+RefusedMessage Agent::OnStranger(const std::string& who) {
+  const bool ends = options_.auto_started && ending_.GiveWayToAnother();
+  if (!ends) log_.Warn("stranger", who);
+  if (ends) RELAY_INFO("%s; nobody uses this agent: it ends, so that they can have theirs", who.c_str());
+  return Refuse(node_, RefusedCode::kForbidden, options_.auto_started ? Again::kMayHelp : Again::kCannotHelp,
+                "the agent of this node (process " + std::to_string(getpid()) + ") is of user " +
+                    std::to_string(geteuid()) +
+                    " and serves no other: set NCCL_RELAY_SOCKET and NCCL_RELAY_PORT to "
+                    "values of your own, or let a daemon serve everyone (docs/operating.md)");
 }
 
 }  // namespace relay::agent

@@ -27,7 +27,7 @@ struct AgentOptions {
   std::optional<LiveFabric::Options> discover;
   std::shared_ptr<const Key> key;
   Duration linger = std::chrono::seconds(30);
-  bool auto_started = false;            // ends after lingering without a client or a circuit
+  bool auto_started = false;            // ends after lingering without a client or a circuit, and gives way
   size_t descriptors = 1024;            // it may have open at once
   size_t registered = size_t{1} << 30;  // bytes of payload slots that may be registered for relaying by RDMA
   bool gpu_slots = false;               // in a GPU's memory, where that can be
@@ -53,6 +53,7 @@ class Agent {
   struct Settings {
     std::string ifname, peers;
     std::shared_ptr<const Key> key;
+    std::string text;  // LocalNode::settings with these
   };
   void Reconfigure(Settings settings);
 
@@ -76,6 +77,8 @@ class Agent {
   void OnQuery(ClientId client, uint64_t request, const std::string& question);
   void ProbeNeighbours(ClientId client, uint64_t request);
   void OnGone(ClientId client);
+  RefusedMessage OnStranger(const std::string& who);
+  RefusedMessage OnFull(pid_t pid);
 
   EventLoop& loop_;
   const AgentOptions options_;

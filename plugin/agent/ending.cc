@@ -23,7 +23,7 @@ Ending::Ending(EventLoop& loop, const ControlServer& clients, const Relay& relay
 
 void Ending::WhenIdle(Duration linger) {
   const TimePoint now = loop_.clock().Now();
-  const bool busy = clients_.size() > 0 || relay_.size() > 0 || !circuits_.idle();
+  const bool busy = clients_.size() > 0 || !idle();
   if (busy) busy_until_ = now;
   if (!busy && now >= busy_until_ + linger) {
     RELAY_INFO("no client and no circuit for %g s: this agent ends", Seconds(linger));
@@ -32,6 +32,29 @@ void Ending::WhenIdle(Duration linger) {
   }
   const auto next = std::clamp<Duration>(linger / 4, std::chrono::milliseconds(20), std::chrono::seconds(1));
   timer_ = loop_.After(next, [this, linger] { WhenIdle(linger); });
+}
+
+std::string Ending::GiveWay(ClientId client) {
+  if (!idle()) return "circuits pass through it";
+  willing_.insert(client);
+  const size_t others = clients_.size() - willing_.size();
+  if (others > 0) return "it serves " + std::to_string(others) + " other process" + (others == 1 ? "" : "es");
+  RELAY_INFO("%zu processes want an agent with other settings, and there is nobody else: this one ends",
+             willing_.size());
+  StopSoon();
+  return "yes";
+}
+
+bool Ending::GiveWayToAnother() {
+  if (clients_.size() > 0 || !idle() || loop_.clock().Now() < busy_until_) return false;
+  StopSoon();
+  return true;
+}
+
+// The answer leaves first.
+void Ending::StopSoon() {
+  loop_.Cancel(timer_);
+  timer_ = loop_.After(Duration::zero(), [this] { loop_.Stop(); });
 }
 
 void Ending::WhenDrained(Duration longest, std::function<void()> leave) {

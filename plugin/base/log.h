@@ -14,7 +14,8 @@ void SetLogSink(LogSink sink);
 // Lines above this level are not formatted. Default: kInfo.
 void SetLogLevel(LogLevel level);
 void Log(LogLevel level, const char* file, int line, const char* format, ...) __attribute__((format(printf, 4, 5)));
-// Writes "LEVEL text" lines to standard error.
+// Writes "LEVEL text" lines to standard error. It never waits: where that is a pipe or a terminal whose reader has
+// stopped, lines are lost, and the next one that leaves says how many.
 void StderrSink(LogLevel level, const char* file, int line, const char* text);
 
 }  // namespace relay

@@ -2,8 +2,10 @@
 
 #include <poll.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "control/spawn.h"
 
@@ -54,6 +56,10 @@ class Connector {
       }
       if (!options_.start_agent) return Fail(ErrorCode::kUsage, Nobody(names) + ": start `nccl-relay agent` on it");
       if (clock_.Now() >= deadline_) return Fail(ErrorCode::kSystem, Nobody(names) + " in time");
+      if (std::exchange(waits_, false)) {
+        Pause(pause = std::min<Duration>(2 * pause, std::chrono::milliseconds(500)));
+        continue;
+      }
       RELAY_TRY(SpawnAgent({options_.agent_program, options_.agent_log, deadline_}, clock_));
       // Ready, yet perhaps gone again: an agent that idles out just now closes the door on whoever waits at it.
       if (started_) Pause(pause = std::min<Duration>(2 * pause, std::chrono::milliseconds(500)));
@@ -69,9 +75,14 @@ class Connector {
       if (!NobodyThere(fd.error())) reason_ = fd.error().what;
       return tl::unexpected<Error>(std::move(fd).error());
     }
-    auto pid = CheckPeer(fd->get(), "the agent's control socket " + name);
+    // Root may look at any agent; a job of root's does not pass its circuits through another user's.
+    const bool looks = geteuid() == 0 && options_.plugin.empty();
+    auto pid = CheckPeer(fd->get(), "the agent's control socket " + name, looks ? Users::kAnyone : Users::kOwnAndRoot);
     if (!pid) {
-      fatal_ = true;
+      // One that an earlier job started ends now, or when that job has.
+      waits_ = options_.start_agent;
+      fatal_ = !waits_;
+      reason_ = pid.error().what;
       return tl::unexpected<Error>(std::move(pid).error());
     }
     std::unique_ptr<Client> client(new Client(std::move(*fd), *pid));
@@ -83,9 +94,11 @@ class Connector {
   }
 
   Status Greet(Client& client) {
-    RELAY_TRY(client.Send({0, Hello{kVersion, options_.build, options_.plugin}}));
+    // An agent that does not serve this process says so, and may have hung up by then.
+    const Status sent = client.Send({0, Hello{kVersion, options_.build, options_.plugin}});
     while (true) {
       auto received = client.Receive();
+      if (!received && !sent) return sent;
       RELAY_TRY(received);
       if (!*received) {
         if (WaitUntil(client.fd(), POLLIN, deadline_, clock_)) continue;
@@ -93,7 +106,10 @@ class Connector {
                                             ") does not answer on its control socket");
       }
       Message& message = (*received)->packet.message;
-      if (auto* failed = std::get_if<Failed>(&message)) return Fail(ErrorCode::kUsage, failed->refused.sentence);
+      if (auto* failed = std::get_if<Failed>(&message)) {
+        waits_ = !failed->refused.final && options_.start_agent;
+        return Fail(waits_ ? ErrorCode::kRemote : ErrorCode::kUsage, failed->refused.sentence);
+      }
       auto* welcome = std::get_if<Welcome>(&message);
       if (welcome == nullptr) return Fail(ErrorCode::kInternal, "the agent of this node does not say WELCOME");
       if (welcome->version > kVersion || welcome->version + 1 < kVersion) {
@@ -114,6 +130,7 @@ class Connector {
   const TimePoint deadline_;
   bool started_ = false;
   bool fatal_ = false;  // trying again cannot help
+  bool waits_ = false;  // an agent answers that does not serve this process now, and may later
   std::string reason_;  // why the last name that was there did not serve
 };
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
@@ -131,6 +132,7 @@ Result<pid_t> Start(const std::vector<std::string>& command, const std::string& 
   int err = posix_spawn(&pid, command[0].c_str(), &files.actions, &how.attributes, argv.data(), environment.data());
   if (err != 0) {
     std::string hint = log.empty() ? "" : " (or its log " + log + ")";
+    if (err == EAGAIN) hint += ", raise `ulimit -u` or the container's limit of processes";
     return FailErrno(ErrorCode::kSystem, "cannot start the agent " + command[0] + hint, err);
   }
   return pid;

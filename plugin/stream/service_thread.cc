@@ -8,11 +8,28 @@
 
 #include <algorithm>
 #include <cstring>
+#include <system_error>
 
 namespace relay::stream {
 namespace {
 
 constexpr uint64_t kWakeId = 0;
+
+// No signal of the host process may land on a thread that begins under this.
+class AllSignalsBlocked {
+ public:
+  AllSignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~AllSignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  AllSignalsBlocked(const AllSignalsBlocked&) = delete;
+  AllSignalsBlocked& operator=(const AllSignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
 
 // The caller may be pinned to one core; this thread would then fight with it for that core.
 void ResetAffinity() {
@@ -32,12 +49,14 @@ Status ServiceThread::Start() {
   if (!epoll_ || !wake_ || epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) {
     return FailErrno(ErrorCode::kSystem, "cannot make the service thread's epoll (raise ulimit -n?)");
   }
-  // No signal of the host process may land on this thread.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { Run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  try {
+    const AllSignalsBlocked blocked;
+    thread_ = std::thread([this] { Run(); });
+  } catch (const std::system_error& error) {
+    return FailErrno(ErrorCode::kSystem,
+                     "cannot start a thread: raise `ulimit -u`, or the container's limit of processes",
+                     error.code().value());
+  }
   pthread_setname_np(thread_.native_handle(), "relay-service");
   return {};
 }

@@ -106,6 +106,101 @@ def test_a_limit_that_may_not_be_raised_is_said_aloud(box):
     assert "WARN the agent keeps a limit of 60 s of CPU time, after which the kernel ends it" in log, log
 
 
+def test_an_agent_whose_log_nobody_reads_goes_on(box, tmp_path):
+    """A pipe whose reader has stopped: neighbours must not take the agent for dead."""
+    script = tmp_path / "unread.py"
+    script.write_text(f"""
+import fcntl, os, signal, subprocess, time
+reader, writer = os.pipe()
+fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+agent = subprocess.Popen(["{box.binary}", "agent"], stderr=writer)
+ask = lambda question: subprocess.run(["{box.binary}", *question.split()], capture_output=True, text=True, timeout=10)
+end = time.monotonic() + 20
+while '"ends"' not in ask("fabric --json").stdout:
+    assert time.monotonic() < end, "no link"
+    time.sleep(0.1)
+for _ in range(300):  # a line each
+    agent.send_signal(signal.SIGHUP)
+    time.sleep(0.005)
+time.sleep(5)  # longer than a neighbour's patience
+assert '"ends"' in ask("fabric --json").stdout, "the link is gone"
+assert ask("status").returncode == 0
+os.read(reader, 65536)
+agent.send_signal(signal.SIGHUP)
+time.sleep(0.5)
+print(os.read(reader, 65536).decode())
+agent.kill()
+agent.wait()
+""")
+    run = box.run("chain:2", "sh", "-c", f"[ $RANK = 0 ] || exec sleep 30; exec python3 {script}", deadline=90, options=[
+        "--discover", "--agents", "B", "--timeout", "60", "--ranks", "A"]).ok()
+    assert re.search(r"WARN \d+ lines are lost: nobody has read this log", run.output), run.text()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_where_no_process_is_left_the_start_ends_with_a_sentence(box, processes):
+    """The plugin's starter, the agent and the plugin's own thread each need one."""
+    script = (f"setpriv --reuid 6{processes}001 --clear-groups env HOME=/nonexistent prlimit --nproc={processes} "
+              f"{box.binary} {JOB}")
+    run = in_node_a(box, script, options=["--agents", "none", "--discover"],
+                    env={"NCCL_RELAY_LINGER": "3600", "NCCL_RELAY_CONNECT_TIMEOUT": "10"})
+    assert run.seconds < 18, run.text()
+    if run.status != 0:
+        assert re.search("ulimit -u", run.output), run.text()
+
+
+# What a job asks for -----------------------------------------------------------------------------------------------
+
+JOB = "perf all_reduce -b 8 -e 8 -n 1 -w 0"
+
+
+def second_job(box, setting, agents="none", ranks=1, first="", **kwargs):
+    """A job without settings, then one with this one, while the agents of the first linger."""
+    script = f"{first or f'{box.binary} {JOB}'} && echo the second && exec env {setting} {box.binary} {JOB}"
+    return box.run("chain:2", "sh", "-c", script, env={"NCCL_RELAY_LINGER": "20", "NCCL_DEBUG": "INFO"}, deadline=90, options=[
+        "--discover", "--agents", agents, "--timeout", "60", "--ranks-per-node", str(ranks)], **kwargs)
+
+
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_an_agent_that_nobody_uses_gives_way_to_what_the_next_job_asks_for(box, ranks):
+    run = second_job(box, "NCCL_RELAY_PORT=22222", ranks=ranks).ok()
+    ports = re.findall(r"agent pid \d+ on port (\d+)", run.output)
+    assert ports.count("21517") == 2 * ranks and ports.count("22222") == 2 * ranks, run.text()
+    assert "not as asked for" not in run.output, run.text()
+    run.says("this job asks for NCCL_RELAY_PORT=22222 where its agent has NCCL_RELAY_PORT=21517: that one served nobody and has ended")
+
+
+def test_a_job_with_a_key_gets_an_agent_with_it(box, tmp_path):
+    key = tmp_path / "key"
+    subprocess.run([box.binary, "keygen", key], check=True)
+    run = second_job(box, f"NCCL_RELAY_KEY_FILE={key} NCCL_RELAY_PORT=22222").ok()
+    assert len(re.findall(r"on port 22222", run.output)) == 2, run.text()
+
+
+def test_an_agent_that_serves_a_job_stays_and_the_next_one_is_told(box):
+    script = (f"{box.binary} {JOB} --hold-close 6 & " + until("grep -q :540D /proc/net/tcp") +
+              f"; sleep 2; NCCL_RELAY_IFNAME=^nothing MASTER_PORT=29999 {box.binary} {JOB}; status=$?; wait; exit $status")
+    run = box.run("chain:2", "sh", "-c", script, env={"NCCL_DEBUG": "INFO"}, deadline=90, options=[
+        "--discover", "--agents", "none", "--timeout", "60"]).ok()
+    assert len(re.findall(r"WARN .*not as asked for: this job asks for NCCL_RELAY_IFNAME=\^nothing where its agent has "
+                          r"NCCL_RELAY_IFNAME unset \(process \d+, which stays because it serves 1 other process\)", run.output)) == 2, run.text()
+
+
+def test_an_operators_agent_stays_and_a_job_that_asks_for_a_key_does_not_begin_without(box, tmp_path):
+    run = second_job(box, "NCCL_RELAY_PORT=22222", agents="all").ok()
+    run.says("this job asks for NCCL_RELAY_PORT=22222 where its agent has NCCL_RELAY_PORT=21517",
+             "which stays because an operator started it")
+    key = tmp_path / "key"
+    subprocess.run([box.binary, "keygen", key], check=True)
+    run = second_job(box, f"NCCL_RELAY_KEY_FILE={key}", agents="all").failed()
+    run.says(f"this job asks for NCCL_RELAY_KEY_FILE={key} where its agent has NCCL_RELAY_KEY_FILE unset")
+
+
+def test_a_fabric_that_is_not_there_ends_the_second_job_as_it_would_the_first(box):
+    run = second_job(box, "NCCL_RELAY_FABRIC=/does/not/exist").failed()
+    run.says("cannot read the declared fabric (NCCL_RELAY_FABRIC) /does/not/exist")
+
+
 def test_one_that_an_operator_started_stays(box):
     run = in_node_a(box, f"sleep 1; {AGENTS} | wc -l", options=["--agents", "A"], env={"NCCL_RELAY_LINGER": "0"}).ok()
     assert run.output == "A| 1\n"

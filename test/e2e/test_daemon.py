@@ -70,6 +70,28 @@ def test_a_daemon_of_root_serves_jobs_of_others_where_it_is_told_to(public_box, 
     else:
         run.failed()
         assert "belongs to user 65534" in (tmp_path / "log-0").read_text(), run.text()
+        run.says("is of user 0 and serves no other: set NCCL_RELAY_SOCKET and NCCL_RELAY_PORT")
+        assert run.seconds < 20, "he is told at once"
+
+
+def test_two_users_have_their_jobs_one_after_the_other(public_box):
+    """The agents that the first one's job started linger, and give way; while his job runs the second waits."""
+    box = public_box
+    job = f"{box.command} sendrecv -b 8 -e 8 -n 1"
+    users = [f"setpriv --reuid {user} --clear-groups env -u NCCL_RELAY_AGENT_LOG HOME=/nonexistent" for user in (1001, 1002)]
+    script = (f"{users[0]} {job} --hold-close 4 & sleep 2; {users[1]} MASTER_PORT=29999 {job}; status=$?; wait $! || exit 7; "
+              f"[ $status = 0 ] && {users[0]} MASTER_PORT=29998 {job}")
+    run = box.run("chain:2", "sh", "-c", script, env={"NCCL_RELAY_LINGER": "60"}, deadline=120, options=[
+        "--discover", "--agents", "none", "--timeout", "90"]).ok()
+    assert run.output.count("Out of bounds values : 0 OK") == 3, run.text()
+
+
+def test_root_may_look_at_the_agent_of_a_user(public_box):
+    box = public_box
+    script = (f"setpriv --reuid 1001 --clear-groups env -u NCCL_RELAY_AGENT_LOG HOME=/nonexistent {box.command} sendrecv -b 8 -e 8 -n 1; "
+              f"{box.build}/nccl-relay status --json")
+    box.run("chain:2", "sh", "-c", script, env={"NCCL_RELAY_LINGER": "20"}, options=[
+        "--discover", "--agents", "none", "--timeout", "60"]).ok().says('"node"')
 
 
 def test_a_mistake_in_the_settings_is_named_with_its_line(box, tmp_path):

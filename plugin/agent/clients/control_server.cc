@@ -11,6 +11,11 @@ namespace {
 
 constexpr Duration kPauseWithoutDescriptors = std::chrono::milliseconds(200);
 
+// Whoever waits for WELCOME would wait for all its patience.
+void SayNo(int fd, RefusedMessage why) {
+  (void)control::SendPacket(fd, control::Encode({0, control::Failed{std::move(why)}}));
+}
+
 }  // namespace
 
 ControlServer::ControlServer(EventLoop& loop, ControlSocket socket, ClientSession::MakeWelcome welcome, Budget& budget,
@@ -39,16 +44,9 @@ void ControlServer::Accept(int listener) {
   Fd fd(accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!fd) return errno == EMFILE || errno == ENFILE ? Pause() : void();
   auto pid = control::CheckPeer(fd.get(), "a client's end of the control socket", socket_.users());
-  if (!pid) {
-    RELAY_WARN("%s", pid.error().what.c_str());
-    return;
-  }
+  if (!pid) return SayNo(fd.get(), handlers_.stranger(pid.error().what));
   auto lease = budget_.Take(1);
-  if (!lease) {
-    RELAY_WARN("process %d is not served: no descriptor is left, raise `ulimit -n` (%zu)", static_cast<int>(*pid),
-               budget_.limit());
-    return;
-  }
+  if (!lease) return SayNo(fd.get(), handlers_.full(*pid));
   ClientId id = next_client_++;
   ClientSession::Events events{
       [this, id](control::Packet packet) { handlers_.packet(id, std::move(packet)); },
@@ -71,7 +69,7 @@ void ControlServer::Accept(int listener) {
 // The waiting client would wake the loop again at once, and for nothing.
 void ControlServer::Pause() {
   if (paused_ != 0) return;
-  RELAY_WARN("a client of the control socket waits: no descriptor is left, raise `ulimit -n` (%zu)", budget_.limit());
+  RELAY_WARN("a client of the control socket waits: no descriptor is left, raise `ulimit -n` (%zu)", budget_.whole());
   for (const Fd& fd : socket_.fds()) loop_.Rearm(fd.get(), 0);
   paused_ = loop_.After(kPauseWithoutDescriptors, [this] {
     paused_ = 0;

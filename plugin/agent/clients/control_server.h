@@ -17,6 +17,10 @@ class ControlServer {
   struct Handlers {
     std::function<void(ClientId, control::Packet)> packet;
     std::function<void(ClientId)> gone;
+    // Who is not served is told this: a user whose processes are not, in a sentence; a process for which no descriptor
+    // is left.
+    std::function<RefusedMessage(const std::string& who)> stranger;
+    std::function<RefusedMessage(pid_t)> full;
   };
 
   ControlServer(EventLoop& loop, ControlSocket socket, ClientSession::MakeWelcome welcome, Budget& budget,

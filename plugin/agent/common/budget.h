@@ -30,7 +30,8 @@ class Budget {
     size_t count_ = 0;
   };
 
-  explicit Budget(size_t limit) : limit_(limit) {}
+  // `whole`: the process's limit; `reserved` of it are for what no lease counts.
+  explicit Budget(size_t whole, size_t reserved = 0) : whole_(whole), limit_(whole > reserved ? whole - reserved : 0) {}
   Budget(const Budget&) = delete;
   Budget& operator=(const Budget&) = delete;
 
@@ -46,10 +47,11 @@ class Budget {
     return Take(count);
   }
   size_t limit() const { return limit_; }
+  size_t whole() const { return whole_; }  // what an operator sets
   size_t used() const { return used_; }
 
  private:
-  size_t limit_;
+  const size_t whole_, limit_;
   size_t used_ = 0;
 };
 

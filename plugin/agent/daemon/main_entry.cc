@@ -21,6 +21,7 @@
 #include "agent/daemon/settings.h"
 #include "agent/node/local_interfaces.h"
 #include "agent/node/refusal.h"
+#include "base/agent_settings.h"
 #include "base/log.h"
 
 namespace relay::agent {
@@ -117,7 +118,8 @@ Result<std::shared_ptr<void>> StartMetricsOf(const StartMetrics& start, const st
   return start(where, socket);
 }
 
-void Reload(Agent& agent, const std::string& config) {
+// `running`: what the agent goes by.
+void Reload(Agent& agent, const std::string& config, Knobs& running) {
   TellServiceManager("RELOADING=1");
   auto settings = LoadSettings(config);
   auto key = settings ? LoadKey(settings->knobs) : Result<std::shared_ptr<const Key>>(nullptr);
@@ -126,7 +128,10 @@ void Reload(Agent& agent, const std::string& config) {
     RELAY_WARN("the settings stay as they were: %s", error.what.c_str());
   } else {
     SetLogLevel(settings->knobs.log);
-    agent.Reconfigure({settings->knobs.ifname, settings->knobs.peers, std::move(*key)});
+    running.ifname = settings->knobs.ifname;
+    running.peers = settings->knobs.peers;
+    running.key_file = settings->knobs.key_file;
+    agent.Reconfigure({running.ifname, running.peers, std::move(*key), AgentSettingsText(running)});
     RELAY_INFO("the settings are read anew");
   }
   TellServiceManager("READY=1");
@@ -144,13 +149,15 @@ void Announce(const Agent& agent, const std::vector<std::string>& names) {
 // Its starter waits for the process that it started. That one stays until the agent, its child, is ready, and then
 // leaves it to nobody; an agent that fails before is collected here and not left, ended, to whoever collects orphans,
 // because in a container that may be nobody. Returns in the agent, with what is to be closed when it is ready.
-Fd LeaveStarter() {
+Result<Fd> LeaveStarter() {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC) != 0) return {};
+  if (pipe2(ends, O_CLOEXEC) != 0) return FailErrno(ErrorCode::kSystem, "cannot make a pipe");
   Fd reader(ends[0]), writer(ends[1]);
   const pid_t pid = fork();
-  if (pid < 0) RELAY_WARN("the agent stays in the foreground: it cannot fork");
-  if (pid < 0) return {};
+  if (pid < 0) {
+    return FailErrno(ErrorCode::kSystem,
+                     "cannot make a process: raise `ulimit -u`, or the container's limit of processes");
+  }
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);  // whoever ends the process that it started means the agent
     return writer;
@@ -171,13 +178,16 @@ void ReleaseStarter(Fd held) {
 }
 
 Status Serve(const Arguments& arguments, const StartMetrics& start_metrics, StatusPipe& status) {
-  Fd held = arguments.auto_started && !arguments.foreground ? LeaveStarter() : Fd();
+  auto held = arguments.auto_started && !arguments.foreground ? LeaveStarter() : Result<Fd>(Fd());
+  RELAY_TRY(held);
   auto settings = LoadSettings(arguments.config);
   RELAY_TRY(settings);
   const Knobs& knobs = settings->knobs;
+  Knobs running = knobs;
   SetLogLevel(knobs.log);
   auto node = LoadNode(knobs);
   RELAY_TRY(node);
+  node->settings = AgentSettingsText(knobs);
   auto key = LoadKey(knobs);
   RELAY_TRY(key);
 
@@ -203,7 +213,7 @@ Status Serve(const Arguments& arguments, const StartMetrics& start_metrics, Stat
   RELAY_TRY(agent);
   Fd signals;
   RELAY_TRY(WatchSignals(loop, signals, [&](int number) {
-    if (number == SIGHUP) return Reload(**agent, arguments.config);
+    if (number == SIGHUP) return Reload(**agent, arguments.config, running);
     TellServiceManager("STOPPING=1");
     (*agent)->Drain(settings->drain_timeout);
   }));
@@ -217,7 +227,7 @@ Status Serve(const Arguments& arguments, const StartMetrics& start_metrics, Stat
   if (!RunUrgently()) RELAY_INFO("the agent runs at normal priority: it may not set another (CAP_SYS_NICE)");
   Announce(**agent, names);
   status.Say("ready");
-  ReleaseStarter(std::move(held));
+  ReleaseStarter(std::move(*held));
   TellServiceManager("READY=1\nSTATUS=node " + (*agent)->node().name());
   loop.Run();
   return {};

@@ -23,6 +23,7 @@ struct LocalNode {
   uint64_t agreement = 0;
   bool declared = true;
   TimePoint settled{};    // the structure has not changed since
+  std::string settings;   // the knobs that the agent goes by: AgentSettingsText
   bool draining = false;  // new circuits are refused, those that are open go on
   uint16_t port = 0;      // every agent's TCP port
   Duration connect_timeout{};

@@ -189,7 +189,7 @@ void Incoming::DialOn() {
   if (!lease) {
     return RefuseWith(Refuse(parts_.node, RefusedCode::kLimit, Again::kMayHelp,
                              parts_.node.name() + " relays as many circuits as its `ulimit -n` of " +
-                                 std::to_string(parts_.budget.limit()) + " allows: raise it for its agent"));
+                                 std::to_string(parts_.budget.whole()) + " allows: raise it for its agent"));
   }
   circuit_lease_ = std::move(*lease);
   OpenMessage onward = open_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "comm/opening/fitting_agent.h"
 #include "comm/opening/this_build.h"
 
 namespace relay::comm {
@@ -33,7 +34,7 @@ control::ClientOptions OptionsOf(const Knobs& knobs, Duration deadline) {
 AgentClient::AgentClient(const Knobs& knobs, const Clock& clock) : knobs_(knobs), clock_(clock) {}
 
 Status AgentClient::Start() {
-  auto client = control::Client::Connect(OptionsOf(knobs_, knobs_.connect_timeout), clock_);
+  auto client = ConnectToFittingAgent(knobs_, OptionsOf(knobs_, knobs_.connect_timeout), clock_);
   RELAY_TRY(client);
   client_ = std::move(*client);
   welcome_ = client_->welcome();
