@@ -154,6 +154,18 @@ def test_the_lan_is_a_last_resort_and_said_aloud(box):
     run.says("NCCL WARN", "C is reached from A by a last resort, because no cable leads there")
 
 
+def test_what_the_kernel_calls_a_tunnel_is_no_cable_whatever_its_name(box):
+    made = ("ip link add mesh0 type vxlan id 7 dstport 4789 dev ctl group 239.1.1.7; "
+            "ip link add host0 type bridge; ip link add pod0 type veth peer name pod1; ip link set pod0 master host0; "
+            "n=1; for i in mesh0 host0; do ip addr add 10.99.$n.$((RANK + 1))/24 dev $i; ip link set $i up; n=$((n + 1)); done; "
+            "ip link set pod0 up; ip link set pod1 up; ")
+    fabric, run = fabric_of(box, "chain:2", made + await_links(box, 1) + f"sleep 2; {box.build}/nccl-relay discovery; "
+                            f"{box.build}/nccl-relay fabric --json", options=["--agents", "all"])
+    assert len(links_of(fabric)) == 1, run.text()
+    run.says("not used: mesh0 is a tunnel over another network (vxlan)")
+    run.says("not used: host0 is a bridge of virtual ports alone")
+
+
 def test_two_nodes_of_one_name_are_told_apart(box):
     script = (f"hostname spark; {box.build}/nccl-relay agent > /dev/null 2>&1 & sleep 0.3; " + await_links(box, 1) +
               f"{box.build}/nccl-relay fabric --json; sleep 1; kill $!; wait")

@@ -57,6 +57,25 @@ std::string_view VirtualPrefix(const std::string& name) {
   return found == kVirtualPrefixes.end() ? std::string_view() : *found;
 }
 
+// Devices of the kernel's that lead over somebody else's network, as it calls them (rtnl_link_ops of drivers/net,
+// net/ipv4, net/ipv6 and net/xfrm of Linux 6.12).
+constexpr std::array<std::string_view, 24> kTunnels = {
+    "vxlan", "geneve", "gre",     "gretap", "ip6gre", "ip6gretap", "erspan", "ip6erspan",
+    "ipip",  "sit",    "ip6tnl",  "vti",    "vti6",   "xfrm",      "ipsec",  "wireguard",
+    "tun",   "ppp",    "bareudp", "gtp",    "amt",    "fou",       "l2tp",   "ovpn"};
+// Those that lead nowhere.
+constexpr std::array<std::string_view, 4> kDeadEnds = {"dummy", "ifb", "nlmon", "vcan"};
+
+std::string VirtualKind(const Interface& interface) {
+  const auto is = [&](const auto& kinds) {
+    return std::find(kinds.begin(), kinds.end(), interface.kind) != kinds.end();
+  };
+  if (is(kTunnels)) return "is a tunnel over another network (" + interface.kind + ")";
+  if (is(kDeadEnds)) return "leads nowhere (" + interface.kind + ")";
+  if (!interface.hardware) return "is a bridge of virtual ports alone";
+  return "";
+}
+
 // What no rule can change.
 std::string Unusable(const Interface& interface) {
   if (!interface.up) return "is down or has no carrier";
@@ -75,6 +94,9 @@ Judged Judge(const Interface& interface) {
   if (std::string why = Unusable(interface); !why.empty()) return {kNever, why};
   if (interface.loopback) return {kNever, "is the loopback"};
   if (interface.enslaved) return {kNever, "is part of a bridge or a bond"};
+  if (const std::string why = VirtualKind(interface); !why.empty()) {
+    return {kVirtual, why + " (name it in NCCL_RELAY_IFNAME to use it)"};
+  }
   if (VirtualPrefix(interface.name) != "") {
     return {kVirtual, "has the name of a virtual network, " + std::string(VirtualPrefix(interface.name)) +
                           "... (name it in NCCL_RELAY_IFNAME to use it)"};

@@ -12,9 +12,10 @@ namespace relay::agent {
 // How it chooses:
 //   NCCL_RELAY_IFNAME, when set, decides alone (NCCL's own syntax: "eth,ib" prefixes, "=eth0" exact, "^docker" all
 //   but); beside other ports those of a default route and Wi-Fi are then of last resort, unless named with "=". Else
-//   all but the loopback, those of a default route, Wi-Fi, and by name docker, br-, virbr, cni, flannel, cilium, cali,
-//   tailscale, wg, zt, tun, tap, dummy, podman, lxc, vnet. Where nothing is left of that: those of a default route and
-//   Wi-Fi, as ports of last resort; then the others.
+//   all but the loopback, those of a default route, Wi-Fi, tunnels, dead ends and bridges of virtual ports alone, as
+//   the kernel calls them, and by name docker, br-, virbr, cni, flannel, cilium, cali, tailscale, wg, zt, tun, tap,
+//   dummy, podman, lxc, vnet. Where nothing is left of that: those of a default route and Wi-Fi, as ports of last
+//   resort; then the others.
 struct Choice {
   struct Chosen {
     std::string name;

@@ -14,10 +14,11 @@ namespace {
 // IFF_LOWER_UP, the driver has a carrier: <linux/if.h>, which declares it, cannot stand beside <net/if.h>.
 constexpr unsigned kLowerUp = 1U << 16;
 
-// "bridge", "bond": what has this interface. Empty: nobody.
-std::string MasterKind(std::span<const std::byte> link_info) {
+// IFLA_INFO_KIND, what this interface is ("vxlan"; empty: a NIC's), or IFLA_INFO_SLAVE_KIND, what has it ("bridge",
+// "bond"; empty: nobody).
+std::string InfoText(std::span<const std::byte> link_info, uint16_t type) {
   while (auto attribute = TakeAttribute(link_info)) {
-    if (attribute->type == IFLA_INFO_SLAVE_KIND) return attribute->Text();
+    if (attribute->type == type) return attribute->Text();
   }
   return "";
 }
@@ -43,9 +44,11 @@ void AddNextHops(std::span<const std::byte> hops, std::set<int>& out) {
 }  // namespace
 
 bool Interface::operator==(const Interface& other) const {
-  auto flags = [](const Interface& i) { return std::tuple(i.up, i.loopback, i.wireless, i.enslaved, i.default_route); };
-  return index == other.index && name == other.name && flags(*this) == flags(other) && mtu == other.mtu &&
-         speed_mbit == other.speed_mbit &&
+  auto flags = [](const Interface& i) {
+    return std::tuple(i.up, i.loopback, i.wireless, i.enslaved, i.hardware, i.default_route);
+  };
+  return index == other.index && name == other.name && kind == other.kind && flags(*this) == flags(other) &&
+         mtu == other.mtu && speed_mbit == other.speed_mbit &&
          std::equal(addresses.begin(), addresses.end(), other.addresses.begin(), other.addresses.end(),
                     [](const SocketAddress& a, const SocketAddress& b) { return a.SameHost(b); });
 }
@@ -91,11 +94,15 @@ void InterfaceTable::ApplyLink(std::span<const std::byte> body, bool gone, Touch
   facts.up = (header->ifi_flags & kCarries) == kCarries;
   facts.loopback = (header->ifi_flags & IFF_LOOPBACK) != 0;
   facts.enslaved = false;
+  facts.kind.clear();
+  links_[index].master = 0;
   while (auto attribute = TakeAttribute(body)) {
     if (attribute->type == IFLA_IFNAME) facts.name = attribute->Text();
+    if (attribute->type == IFLA_MASTER) links_[index].master = attribute->As<int>().value_or(0);
     if (attribute->type == IFLA_MTU) facts.mtu = attribute->As<uint32_t>().value_or(0);
     if (attribute->type == IFLA_LINKINFO) {
-      const std::string master = MasterKind(attribute->value);
+      facts.kind = InfoText(attribute->value, IFLA_INFO_KIND);
+      const std::string master = InfoText(attribute->value, IFLA_INFO_SLAVE_KIND);
       facts.enslaved = !master.empty() && master != "vrf";  // a VRF's interfaces keep their own addresses and traffic
     }
   }
@@ -170,11 +177,21 @@ std::vector<Interface> InterfaceTable::Interfaces() const {
     if (link.facts.name.empty()) continue;
     Interface interface = link.facts;
     interface.default_route = defaults.contains(index);
+    interface.hardware = StandsOnHardware(index);
     for (const auto& [key, address] : link.addresses) interface.addresses.push_back(address);
     out.push_back(std::move(interface));
   }
   std::sort(out.begin(), out.end(), [](const Interface& a, const Interface& b) { return a.name < b.name; });
   return out;
+}
+
+// What a bridge stands on is told by its ports; of nothing else can it be told.
+bool InterfaceTable::StandsOnHardware(int index) const {
+  if (links_.at(index).facts.kind != "bridge") return true;
+  return std::any_of(links_.begin(), links_.end(), [&](const auto& link) {
+    const std::string& kind = link.second.facts.kind;
+    return link.second.master == index && (kind.empty() || kind == "bond" || kind == "team" || kind == "vlan");
+  });
 }
 
 std::string InterfaceTable::NameOf(int index) const {

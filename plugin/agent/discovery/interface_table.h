@@ -35,11 +35,13 @@ class InterfaceTable {
  private:
   using AddressKey = std::pair<int, std::string>;  // family, text without scope
   struct Link {
-    Interface facts;  // without addresses and default route
+    Interface facts;  // without addresses, default route and whether it stands on hardware
+    int master = 0;   // index of the bridge or bond that has it
     std::map<AddressKey, SocketAddress> addresses;
   };
   void ApplyLink(std::span<const std::byte> body, bool gone, Touched& touched);
   void ApplyAddress(std::span<const std::byte> body, bool gone, Touched& touched);
+  bool StandsOnHardware(int index) const;
   void ApplyRoute(std::span<const std::byte> body, Touched& touched);
 
   std::map<int, Link> links_;

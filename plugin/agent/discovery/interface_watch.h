@@ -19,6 +19,8 @@ struct Interface {
   bool loopback = false;
   bool wireless = false;
   bool enslaved = false;       // a bridge or a bond has it: it carries that one's traffic, not its own
+  std::string kind;            // what the kernel calls a device that is made of software: "vxlan", "veth"; else empty
+  bool hardware = true;        // it is a NIC's, or stands on one: a bridge of virtual ports alone does not
   bool default_route = false;  // some default route, of either family, leaves by it
   uint32_t mtu = 0;
   uint32_t speed_mbit = 0;               // 0: the driver does not know

@@ -98,6 +98,36 @@ TEST(ChooseInterfaces, EveryVirtualNameIsKnown) {
   }
 }
 
+Interface Kind(const std::string& name, const std::string& kind) {
+  Interface out = Nic(name);
+  out.kind = kind;
+  return out;
+}
+
+TEST(ChooseInterfaces, WhatTheKernelCallsATunnelIsNoCableWhateverItsName) {
+  for (const char* kind : {"vxlan", "geneve", "gre", "ip6tnl", "sit", "wireguard", "tun", "xfrm", "dummy"}) {
+    Choice choice = ChooseInterfaces(std::vector{Kind("mesh0", kind), Nic("ab")}, "");
+    EXPECT_THAT(Names(choice, false), ElementsAre("ab")) << kind;
+    EXPECT_THAT(choice.refused["mesh0"], AllOf(HasSubstr(kind), HasSubstr("NCCL_RELAY_IFNAME"))) << kind;
+    Choice alone = ChooseInterfaces(std::vector{Kind("mesh0", kind)}, "");
+    EXPECT_THAT(Names(alone, true), ElementsAre("mesh0")) << "a last resort";
+    Choice named = ChooseInterfaces(std::vector{Kind("mesh0", kind), Nic("ab")}, "=mesh0");
+    EXPECT_THAT(Names(named, false), ElementsAre("mesh0"));
+  }
+  for (const char* kind : {"", "veth", "vlan", "bond", "macvlan", "ipoib", "vrf"}) {
+    EXPECT_THAT(Names(ChooseInterfaces(std::vector{Kind("mesh0", kind)}, ""), false), ElementsAre("mesh0")) << kind;
+  }
+}
+
+TEST(ChooseInterfaces, ABridgeIsACableWhereAPhysicalPortIsInIt) {
+  Interface bridge = Kind("host0", "bridge");
+  EXPECT_THAT(Names(ChooseInterfaces(std::vector{bridge, Nic("ab")}, ""), false), ElementsAre("ab", "host0"));
+  bridge.hardware = false;
+  Choice choice = ChooseInterfaces(std::vector{bridge, Nic("ab")}, "");
+  EXPECT_THAT(Names(choice, false), ElementsAre("ab"));
+  EXPECT_THAT(choice.refused["host0"], HasSubstr("bridge of virtual ports alone"));
+}
+
 struct NamedCase {
   const char* ifname;
   std::vector<std::string> chosen, last_resort = {};

@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <set>
 #include <string>
@@ -21,6 +22,11 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
 
+struct Info {
+  std::string kind, slave_kind;
+  int master = 0;
+};
+
 // Messages as the kernel writes them.
 class Kernel {
  public:
@@ -29,18 +35,18 @@ class Kernel {
   void set_damage(std::function<void(std::vector<std::byte>&)> damage) { damage_ = std::move(damage); }
 
   InterfaceTable::Touched Link(int index, const std::string& name, bool up, uint16_t type = RTM_NEWLINK,
-                               const std::string& slave_kind = "") {
+                               const Info& info = {}) {
     ifinfomsg header{};
     header.ifi_index = index;
     header.ifi_flags = IFF_UP;
     if (up) header.ifi_flags |= static_cast<unsigned>(IFF_RUNNING) | 1U << 16;
     auto message = NetlinkRequest(type, 0, header);
     AddText(message, IFLA_IFNAME, name);
-    if (!slave_kind.empty()) {
-      std::vector<std::byte> nested;
-      AddText(nested, IFLA_INFO_SLAVE_KIND, slave_kind);
-      AddAttribute(message, IFLA_LINKINFO | NLA_F_NESTED, nested);
-    }
+    if (info.master != 0) AddAttribute(message, IFLA_MASTER, std::as_bytes(std::span(&info.master, 1)));
+    std::vector<std::byte> nested;
+    if (!info.kind.empty()) AddText(nested, IFLA_INFO_KIND, info.kind);
+    if (!info.slave_kind.empty()) AddText(nested, IFLA_INFO_SLAVE_KIND, info.slave_kind);
+    if (!nested.empty()) AddAttribute(message, IFLA_LINKINFO | NLA_F_NESTED, nested);
     return Apply(message);
   }
   InterfaceTable::Touched Address(int index, const std::string& text, uint32_t flags = 0, uint16_t type = RTM_NEWADDR) {
@@ -108,6 +114,28 @@ TEST(InterfaceTable, FollowsLinksAndAddresses) {
   EXPECT_THAT(table.Interfaces(), SizeIs(1)) << "an address of nothing";
 }
 
+TEST(InterfaceTable, KnowsWhatTheKernelCallsAnInterfaceAndWhatABridgeStandsOn) {
+  InterfaceTable table;
+  Kernel kernel(table);
+  kernel.Link(2, "nic", true);
+  kernel.Link(3, "mesh0", true, RTM_NEWLINK, {"vxlan", "", 0});
+  kernel.Link(4, "br", true, RTM_NEWLINK, {"bridge", "", 0});
+  kernel.Link(5, "pod", true, RTM_NEWLINK, {"veth", "bridge", 4});
+  const auto find = [&](const std::string& name) {
+    const auto all = table.Interfaces();
+    return *std::find_if(all.begin(), all.end(), [&](const Interface& i) { return i.name == name; });
+  };
+  EXPECT_EQ(find("nic").kind, "");
+  EXPECT_EQ(find("mesh0").kind, "vxlan");
+  EXPECT_TRUE(find("mesh0").hardware) << "of bridges alone can be told";
+  EXPECT_FALSE(find("br").hardware);
+  kernel.Link(2, "nic", true, RTM_NEWLINK, {"", "bridge", 4});
+  EXPECT_TRUE(find("br").hardware);
+  kernel.Link(2, "nic", true);
+  EXPECT_FALSE(find("br").hardware) << "it has left the bridge";
+  EXPECT_EQ(find("pod").kind, "veth");
+}
+
 TEST(InterfaceTable, AnAddressCountsWhenItIsUsable) {
   InterfaceTable table;
   Kernel kernel(table);
@@ -124,9 +152,9 @@ TEST(InterfaceTable, AnAddressCountsWhenItIsUsable) {
 TEST(InterfaceTable, ABridgesPortIsEnslavedAVrfsIsNot) {
   InterfaceTable table;
   Kernel kernel(table);
-  kernel.Link(2, "a", true, RTM_NEWLINK, "bridge");
-  kernel.Link(3, "b", true, RTM_NEWLINK, "bond");
-  kernel.Link(4, "c", true, RTM_NEWLINK, "vrf");
+  kernel.Link(2, "a", true, RTM_NEWLINK, {"", "bridge", 0});
+  kernel.Link(3, "b", true, RTM_NEWLINK, {"", "bond", 0});
+  kernel.Link(4, "c", true, RTM_NEWLINK, {"", "vrf", 0});
   kernel.Link(5, "d", true);
   std::vector<bool> enslaved;
   for (const Interface& interface : table.Interfaces()) enslaved.push_back(interface.enslaved);
