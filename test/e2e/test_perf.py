@@ -30,6 +30,15 @@ def test_every_collective_is_right(lab, collective):
     check_rows(table, largest=2 * MIB - 12)
 
 
+def test_a_master_whose_name_is_its_own_loopback_is_met_all_the_same(lab, tmp_path):
+    """As /etc/hosts of many distributions has it: 127.0.1.1 is this host's name, and on no other host."""
+    script = (f"[ $RANK = 0 ] && address=127.0.1.1 || address=$MASTER_ADDR; echo $address spark > {tmp_path}/hosts.$RANK; "
+              f"exec unshare --mount sh -c 'mount --bind {tmp_path}/hosts.$RANK /etc/hosts && "
+              f"MASTER_ADDR=spark exec {lab.command} all_reduce -b 8 -e 8 -n 1 -w 0 --timeout 20'")
+    run = lab.run("chain:2", "sh", "-c", script, options=["--timeout", "60"]).ok()
+    run.says("MASTER_ADDR=spark is an address of the loopback on this node: rank 0 listens on all addresses")
+
+
 @pytest.mark.parametrize("abi", ABIS)
 def test_every_table_of_the_plugin_works(lab, abi):
     table = lab.perf(f"all_reduce --abi {abi} {SIZES}").right()

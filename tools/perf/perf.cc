@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <system_error>
 
 #include "perf/benchmark.h"
 #include "perf/library.h"
@@ -63,6 +64,17 @@ Result<bool> RunWith(const Options& options, const World& world, Rendezvous& ren
   return right;
 }
 
+// Threads stand for NCCL's own, and for kernels of a GPU.
+Result<bool> RunOrSayWhyNot(const Options& options, const World& world, Rendezvous& rendezvous) {
+  try {
+    return RunWith(options, world, rendezvous);
+  } catch (const std::system_error& error) {
+    return FailErrno(ErrorCode::kSystem,
+                     "cannot start a thread: raise `ulimit -u`, or the container's limit of processes",
+                     error.code().value());
+  }
+}
+
 int Complain(const Error& error, const std::string& who) {
   std::fprintf(stderr, "nccl-relay perf: %s%s\n", who.c_str(), error.what.c_str());
   return error.code == ErrorCode::kUsage ? kUsageStatus : kWrong;
@@ -82,7 +94,7 @@ int Main(int argc, char** argv) {
   const std::string who = fmt::format("rank {}: ", world->rank);
   auto rendezvous = Rendezvous::Join(*world, std::chrono::seconds(options->timeout));
   if (!rendezvous) return Complain(rendezvous.error(), who);
-  auto right = RunWith(*options, *world, **rendezvous);
+  auto right = RunOrSayWhyNot(*options, *world, **rendezvous);
   if (right) return *right ? kRight : kWrong;
   (*rendezvous)->GiveUp(who + right.error().what);
   const std::chrono::duration<double> lasted = std::chrono::steady_clock::now() - start;

@@ -1,5 +1,6 @@
 #include "perf/rendezvous.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <netdb.h>
@@ -8,6 +9,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <thread>
 
@@ -49,10 +51,33 @@ Result<Addresses> Resolve(const World& world) {
   return Addresses(list, ::freeaddrinfo);
 }
 
+bool IsLoopback(const sockaddr& address) {
+  if (address.sa_family == AF_INET) {
+    return ntohl(reinterpret_cast<const sockaddr_in&>(address).sin_addr.s_addr) >> 24 == 127;
+  }
+  return address.sa_family == AF_INET6 &&
+         IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6&>(address).sin6_addr);
+}
+
+// A host's own name is often 127.0.1.1 to itself and another address to everybody else.
+bool NamesAnotherAddressElsewhere(const std::string& name, const sockaddr& address) {
+  in_addr v4;
+  in6_addr v6;
+  const bool literal = inet_pton(AF_INET, name.c_str(), &v4) == 1 || inet_pton(AF_INET6, name.c_str(), &v6) == 1;
+  return !literal && name != "localhost" && IsLoopback(address);
+}
+
 // MASTER_ADDR may be how others reach this node rather than an address that it has: then any address will do.
-bool Bind(int fd, const addrinfo& address) {
-  if (::bind(fd, address.ai_addr, address.ai_addrlen) == 0) return true;
-  if (errno != EADDRNOTAVAIL) return false;
+bool Bind(int fd, const addrinfo& address, const std::string& name) {
+  if (NamesAnotherAddressElsewhere(name, *address.ai_addr)) {
+    std::fprintf(stderr,
+                 "nccl-relay perf: MASTER_ADDR=%s is an address of the loopback on this node: rank 0 listens on all "
+                 "addresses, and other nodes must know another one by that name\n",
+                 name.c_str());
+  } else {
+    if (::bind(fd, address.ai_addr, address.ai_addrlen) == 0) return true;
+    if (errno != EADDRNOTAVAIL) return false;
+  }
   sockaddr_storage any{};
   std::memcpy(&any, address.ai_addr, address.ai_addrlen);
   if (address.ai_family == AF_INET) reinterpret_cast<sockaddr_in&>(any).sin_addr.s_addr = INADDR_ANY;
@@ -94,7 +119,8 @@ Status Rendezvous::Listen(TimePoint deadline) {
   Fd listener(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
   ::setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (!listener || !Bind(listener.get(), address) || ::listen(listener.get(), world_.ranks) != 0) {
+  if (!listener || !Bind(listener.get(), address, world_.master_address) ||
+      ::listen(listener.get(), world_.ranks) != 0) {
     return FailErrno(ErrorCode::kUsage, fmt::format("rank 0 cannot listen at MASTER_ADDR={} MASTER_PORT={}",
                                                     world_.master_address, world_.master_port));
   }
