@@ -3,6 +3,7 @@
 // hellos that are padded to its MTU and to smaller sizes, in rounds, and the other side counts which come. Pure.
 #pragma once
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace relay::agent {
