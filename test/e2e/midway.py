@@ -10,6 +10,7 @@ def midway(run_with_fault_at, nodes, times=(2, 5, 12)):
         if all(re.search(rf"^{node}\| rank \d: fault: [1-9]\d* operations, then error", run.output, re.M) for node in nodes):
             return run, at
         came = run.output.find("lab: ")
-        early = any(not 0 <= run.output.find(f"{node}| rank") < came for node in nodes)
+        early = any(not 0 <= run.output.find(f"{node}| rank") < came or
+                    re.search(rf"^{node}\| rank \d: fault: 0 operations, then error", run.output, re.M) for node in nodes)
         assert early, f"a rank at work was not told\n{run.text()}"
     raise AssertionError(f"{at} s were not enough to set up\n{run.text()}")
